@@ -1,0 +1,96 @@
+"""What the ingest agent asks of a place that readings go to.
+
+A sink has one commit point: :meth:`ReadingsSink.write` makes readings, dead letters and progress
+visible together or not at all. All methods block; the agent calls them from one thread at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from streams.core.batch import Columns
+from streams.core.rejection import Rejection
+from streams.core.series import SeriesTable
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """One partition of one topic."""
+
+    topic: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one partition is stored: the next offset to read, under the owner's epoch."""
+
+    epoch: int
+    next_offset: int
+    owner: str
+
+
+@dataclass(slots=True)
+class Part:
+    """What one flush holds of one partition: everything of the offsets ``[base, next)``."""
+
+    partition: Partition
+    epoch: int
+    base: int
+    next: int
+    columns: list[Columns] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """What one transaction shall make visible. ``series`` names the columns' series indices."""
+
+    parts: list[Part]
+    series: SeriesTable
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one flush made visible, in readings and dead letters."""
+
+    readings: int
+    dead_letters: int
+
+
+class SinkError(Exception):
+    """A sink could not do what was asked."""
+
+
+class SinkUnavailable(SinkError):  # noqa: N818 - reads as what happened
+    """The sink cannot be reached now; nothing is known to be written; try again."""
+
+
+class Fenced(SinkError):  # noqa: N818 - reads as what happened
+    """Another owner has taken a partition over, or its stored offset is not the one expected."""
+
+
+class ReadingsSink(Protocol):
+    """A place that readings go to, with the offset they were read from."""
+
+    def claim(self, partition: Partition, owner: str, start: int) -> Progress:
+        """Take ``partition`` over: raise its epoch by one and fence every earlier owner.
+
+        ``start`` is the next offset of a partition that was never claimed before. What the former
+        owner left open is ended. Raises :class:`SinkUnavailable`.
+        """
+
+    def progress(self, partitions: list[Partition]) -> dict[Partition, Progress]:
+        """Return the stored progress of those ``partitions`` that have one."""
+
+    def write(self, flush: Flush) -> Written:
+        """Make the flush visible in one transaction, or none of it.
+
+        Every part's stored ``(epoch, next_offset)`` must equal its ``(epoch, base)``, and becomes
+        ``(epoch, next)``. Raises :class:`Fenced` when one does not, :class:`SinkUnavailable` when
+        the outcome is not known: then read :meth:`progress` and decide.
+        """
+
+    def close(self) -> None:
+        """Release what the sink holds. It may not be used afterwards."""

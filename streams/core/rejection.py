@@ -1,0 +1,63 @@
+"""Why a reading or a record is refused: the reasons that a dead letter can have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+WHOLE_RECORD = -1
+"""``index`` of a rejection that concerns the record as a whole."""
+
+MAX_DETAIL_CHARS = 500
+MAX_PAYLOAD_BYTES = 65_536
+
+
+class Reason(StrEnum):
+    """One member for each way in which input can be wrong."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    UNKNOWN_ENCODING = "unknown_encoding"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    UNDECODABLE = "undecodable"
+    TRAILING_BYTES = "trailing_bytes"
+    TOO_MANY_READINGS = "too_many_readings"
+    MISSING_FIELD = "missing_field"
+    UNKNOWN_FIELD = "unknown_field"
+    WRONG_TYPE = "wrong_type"
+    SHAPE = "shape"
+    BAD_NAME = "bad_name"
+    BAD_UNIT = "bad_unit"
+    BAD_QUALITY = "bad_quality"
+    BAD_ATTRIBUTES = "bad_attributes"
+    NOT_FINITE = "not_finite"
+    TIME_OUT_OF_BOUNDS = "time_out_of_bounds"
+    FUTURE = "future"
+    SERIES_LIMIT = "series_limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One refused reading, or one refused record.
+
+    ``index`` is the reading's position inside its record, or ``WHOLE_RECORD``. ``payload`` is cut
+    at ``MAX_PAYLOAD_BYTES`` and ``payload_bytes`` says how long it was.
+    """
+
+    offset: int
+    index: int
+    reason: Reason
+    detail: str
+    payload: bytes
+    payload_bytes: int
+
+    @staticmethod
+    def of(offset: int, index: int, reason: Reason, detail: str, payload: bytes) -> Rejection:
+        """Make a rejection with detail and payload cut to their bounds.
+
+        >>> Rejection.of(7, WHOLE_RECORD, Reason.EMPTY, "no value", b"").reason
+        <Reason.EMPTY: 'empty'>
+        """
+        return Rejection(
+            offset, index, reason, detail[:MAX_DETAIL_CHARS], payload[:MAX_PAYLOAD_BYTES], len(payload)
+        )

@@ -1,0 +1,117 @@
+"""Every setting of the program in one validated object.
+
+A value comes from, in this order: the environment (``STREAMGAUGE_KAFKA``, …), ``streamgauge.toml``
+in the working directory, the local stack that is running, the default.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+def state_dir() -> Path:
+    """Return where this checkout keeps its stack's data, logs and process ids."""
+    return Path(os.environ.get("STREAMGAUGE_STATE_DIR") or PROJECT_ROOT / ".streamgauge")
+
+
+class LocalStackSource(PydanticBaseSettingsSource):
+    """Addresses of the local stack, as ``streamgauge stack up`` left them."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self().get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        try:
+            found = json.loads((state_dir() / "stack.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        addresses = found.get("env", {})
+        return {name: value for name, value in addresses.items() if name in Settings.model_fields}
+
+
+class Settings(BaseSettings):
+    """Settings of the program; each field's description is its documentation."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STREAMGAUGE_", toml_file="streamgauge.toml", extra="forbid", frozen=True
+    )
+
+    kafka: str = Field("localhost:9092", description="Kafka bootstrap servers, host:port[,host:port]")
+    schema_registry_url: str | None = Field(None, description="Confluent-compatible schema registry, if any")
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://localhost:5432/streamgauge"),
+        description="TimescaleDB as the owner, who migrates",
+    )
+    writer_url: SecretStr | None = Field(None, description="TimescaleDB as the workers; default: database_url")
+    reader_url: SecretStr | None = Field(None, description="TimescaleDB as analysts; default: database_url")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://localhost:6379/0"), description="Redis, for what may be lost: live status"
+    )
+
+    group: str = Field("streamgauge", description="Kafka consumer group of the ingest workers")
+    readings_topic: str = Field("telemetry.readings", description="topic that readings arrive on")
+    readings_partitions: int = Field(8, ge=1, description="partitions of that topic when it is created")
+    replication_factor: int = Field(1, ge=1, description="replication of topics when they are created")
+
+    flush_rows: int = Field(100_000, ge=1, description="a flush holds about this many readings at most")
+    flush_ms: int = Field(50, ge=1, description="a reading waits this long at most for its flush to begin")
+    session_timeout_s: float = Field(10.0, gt=0, description="Kafka session timeout of a worker")
+
+    max_message_bytes: int = Field(1_048_576, ge=1, description="a larger record is a dead letter")
+    max_readings_per_message: int = Field(100_000, ge=1, description="a record with more is a dead letter")
+    max_name_chars: int = Field(200, ge=1, description="tenant, source, metric, producer: longer is refused")
+    max_attributes: int = Field(32, ge=0, description="attributes of one series at most")
+    max_future_s: float = Field(
+        3600.0, gt=0, description="an event time further ahead of the record's Kafka timestamp is refused"
+    )
+    max_series_per_tenant: int = Field(1_000_000, ge=1, description="series beyond this are dead letters")
+
+    metrics_host: str = Field("127.0.0.1", description="where /metrics, /healthz and /readyz listen")
+    metrics_port: int = Field(0, ge=0, le=65535, description="their port; 0 takes a free one and logs it")
+    log_format: str = Field("auto", pattern="^(auto|human|json)$", description="auto: human on a terminal")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level logged")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (
+            init_settings,
+            env_settings,
+            TomlConfigSettingsSource(settings_cls),
+            LocalStackSource(settings_cls),
+        )
+
+    @property
+    def owner_dsn(self) -> str:
+        """Connection string of the owner."""
+        return self.database_url.get_secret_value()
+
+    @property
+    def writer_dsn(self) -> str:
+        """Connection string of the workers."""
+        return (self.writer_url or self.database_url).get_secret_value()
+
+    @property
+    def reader_dsn(self) -> str:
+        """Connection string of analysts."""
+        return (self.reader_url or self.database_url).get_secret_value()
