@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+ROLE_URLS = ("writer_url", "reader_url")
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -28,26 +30,42 @@ def state_dir() -> Path:
     return Path(os.environ.get("STREAMGAUGE_STATE_DIR") or PROJECT_ROOT / ".streamgauge")
 
 
+def stack_addresses(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the addresses of the local stack, as ``streamgauge stack up`` left them.
+
+    ``given`` is what the environment and the file say. The stack's roles belong to its own
+    database: where ``database_url`` is given, its ``writer_url`` and ``reader_url`` are not taken,
+    or readings would go into two databases.
+    """
+    try:
+        found = json.loads((state_dir() / "stack.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    known = {name: value for name, value in found.get("env", {}).items() if name in Settings.model_fields}
+    if given.get("database_url", known.get("database_url")) != known.get("database_url"):
+        known = {name: value for name, value in known.items() if name not in ROLE_URLS}
+    return known
+
+
 class LocalStackSource(PydanticBaseSettingsSource):
-    """Addresses of the local stack, as ``streamgauge stack up`` left them."""
+    """Addresses of the local stack as a source of settings."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         return self().get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        try:
-            found = json.loads((state_dir() / "stack.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        addresses = found.get("env", {})
-        return {name: value for name, value in addresses.items() if name in Settings.model_fields}
+        return stack_addresses(self.current_state)
 
 
 class Settings(BaseSettings):
     """Settings of the program; each field's description is its documentation."""
 
     model_config = SettingsConfigDict(
-        env_prefix="STREAMGAUGE_", toml_file="streamgauge.toml", extra="forbid", frozen=True
+        env_prefix="STREAMGAUGE_",
+        env_ignore_empty=True,
+        toml_file="streamgauge.toml",
+        extra="forbid",
+        frozen=True,
     )
 
     kafka: str = Field("localhost:9092", description="Kafka bootstrap servers, host:port[,host:port]")
@@ -56,7 +74,9 @@ class Settings(BaseSettings):
         SecretStr("postgresql://localhost:5432/streamgauge"),
         description="TimescaleDB as the owner, who migrates",
     )
-    writer_url: SecretStr | None = Field(None, description="TimescaleDB as the workers; default: database_url")
+    writer_url: SecretStr | None = Field(
+        None, description="TimescaleDB as the workers; default: database_url"
+    )
     reader_url: SecretStr | None = Field(None, description="TimescaleDB as analysts; default: database_url")
     redis_url: SecretStr = Field(
         SecretStr("redis://localhost:6379/0"), description="Redis, for what may be lost: live status"

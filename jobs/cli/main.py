@@ -1,17 +1,58 @@
-"""The command-line program ``streamgauge``: one verb a job."""
+"""The command-line program ``streamgauge``: one verb a job.
+
+Every area has a module here with a ``typer.Typer`` named ``app``; it is registered below by one
+line. Modules import what is heavy inside their commands, so that ``--help`` answers at once.
+"""
 
 from __future__ import annotations
 
+import sys
+from typing import Annotated
+
 import typer
+
+from jobs.cli import config
+from jobs.cli.explain import explain
 
 app = typer.Typer(
     name="streamgauge",
     help="Telemetry from Kafka into TimescaleDB, exactly once.",
     no_args_is_help=True,
     rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(config.app, name="config", help="What the settings are and where they came from.")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"streamgauge {version('streamgauge')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and end.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Telemetry from Kafka into TimescaleDB, exactly once."""
 
 
 def main() -> None:
-    """Run the program."""
-    app()
+    """Run the program: what a user can put right ends in a sentence, only a defect in a traceback."""
+    try:
+        app()
+    except Exception as error:
+        failure = explain(error)
+        if failure is None:
+            raise
+        typer.secho(f"error: {failure}", fg="red", err=True)
+        if failure.hint:
+            typer.echo(failure.hint, err=True)
+        sys.exit(failure.exit_code)
