@@ -1,0 +1,190 @@
+"""Collects what the chunks brought and stores it, one transaction at a time.
+
+A flush begins when ``flush_rows`` are collected or ``flush_s`` after the first of them. While one
+is being stored the next is collected; a full one makes :meth:`Flusher.add` wait, which fills the
+bounded queues before it and pauses the consumer: a slow database never fills the memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from faust.types import TP
+
+from sinks.protocols import Fenced, Flush, Part, Partition, Progress, SinkUnavailable, Written
+from streams.agents.ownership import Held, Ownership, partition_of, tp_of
+from streams.agents.sink_thread import SinkThread
+from streams.core.batch import Decoded
+from streams.core.series import SeriesTable
+from streams.transport.chunk import Chunk
+
+log = logging.getLogger(__name__)
+
+BACKOFF_FIRST_S = 0.05
+BACKOFF_MOST_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class FlushPolicy:
+    """When a flush begins: at ``rows`` readings and dead letters, or ``seconds`` after the first."""
+
+    rows: int
+    seconds: float
+
+
+class Flusher:
+    """The buffer between the agent and the sink."""
+
+    def __init__(
+        self,
+        policy: FlushPolicy,
+        sink: SinkThread,
+        ownership: Ownership,
+        on_stored: Callable[[Iterable[Part], Written], None],
+        on_lost: Callable[[TP], None],
+    ) -> None:
+        self._policy = policy
+        self._sink = sink
+        self._ownership = ownership
+        self._on_stored = on_stored
+        self._on_lost = on_lost
+        self._parts: dict[Partition, Part] = {}
+        self._series = SeriesTable()
+        self._rows = 0
+        self._first_at = 0.0
+        self._work = asyncio.Event()
+        self._full = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def add(self, chunk: Chunk, held: Held, decoded: Decoded, series: SeriesTable) -> None:
+        """Collect ``chunk``'s readings; waits while a full flush is waiting for the one before it.
+
+        ``held`` is what was held when the chunk was accepted. When that is no longer so, the chunk
+        is left to the partition's next owner, who reads it again.
+        """
+        await self._room.wait()
+        if self._rows and series is not self._series:
+            self._seal()  # one flush has one table of names
+            await self._room.wait()
+        if self._ownership.held.get(chunk.tp) is not held:
+            return
+        partition = partition_of(chunk.tp)
+        part = self._parts.get(partition)
+        if part is None:
+            part = self._parts[partition] = Part(partition, held.epoch, chunk.base, chunk.base)
+        part.next = chunk.next
+        part.columns.append(decoded.columns)
+        part.rejections.extend(decoded.rejections)
+        self._series = series
+        self._rows += len(decoded.columns) + len(decoded.rejections)
+        if not self._work.is_set():
+            self._first_at = asyncio.get_running_loop().time()
+            self._idle.clear()
+            self._work.set()
+        if self._rows >= self._policy.rows:
+            self._seal()
+
+    def _seal(self) -> None:
+        self._full.set()
+        self._room.clear()
+
+    def forget(self, tp: TP) -> None:
+        """Drop what is collected of ``tp``."""
+        part = self._parts.pop(partition_of(tp), None)
+        if part is not None:
+            self._rows -= sum(map(len, part.columns)) + len(part.rejections)
+
+    async def run(self) -> None:
+        """Store what is collected, until cancelled."""
+        while True:
+            await self._work.wait()
+            await self._until_due()
+            parts, series = self._swap()
+            await self._store(parts, series)
+            if not self._work.is_set():
+                self._idle.set()
+
+    async def drain(self) -> None:
+        """Return when everything collected so far is stored."""
+        self._full.set()
+        await self._idle.wait()
+
+    async def _until_due(self) -> None:
+        due_in_s = self._first_at + self._policy.seconds - asyncio.get_running_loop().time()
+        if due_in_s > 0:
+            try:
+                async with asyncio.timeout(due_in_s):
+                    await self._full.wait()
+            except TimeoutError:
+                pass
+
+    def _swap(self) -> tuple[list[Part], SeriesTable]:
+        parts, series = list(self._parts.values()), self._series
+        self._parts, self._rows = {}, 0
+        self._work.clear()
+        self._full.clear()
+        self._room.set()
+        return parts, series
+
+    async def _store(self, parts: list[Part], series: SeriesTable) -> None:
+        backoff_s = BACKOFF_FIRST_S
+        while parts:
+            try:
+                written = await self._sink.write(Flush(parts, series))
+            except (Fenced, SinkUnavailable) as problem:
+                log.warning("A flush of %d partitions did not succeed: %s", len(parts), problem)
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, BACKOFF_MOST_S)
+                parts = self._unsettled(parts, await self._progress(parts))
+            else:
+                self._settled(parts, written)
+                return
+
+    async def _progress(self, parts: list[Part]) -> dict[Partition, Progress]:
+        backoff_s = BACKOFF_FIRST_S
+        while True:
+            try:
+                return await self._sink.progress([part.partition for part in parts])
+            except SinkUnavailable as problem:
+                log.warning("The database is away, readings wait in Kafka: %s", problem)
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, BACKOFF_MOST_S)
+
+    def _unsettled(self, parts: list[Part], stored: dict[Partition, Progress]) -> list[Part]:
+        """Return the parts to write again: those of which progress says that nothing was written.
+
+        One that is stored after all settles an ambiguous commit. Any other has a new owner.
+        """
+        again = []
+        for part in parts:
+            progress = stored.get(part.partition)
+            position = None if progress is None else (progress.epoch, progress.next_offset)
+            if position == (part.epoch, part.base):
+                again.append(part)
+            elif position == (part.epoch, part.next):
+                rows = sum(map(len, part.columns))
+                self._settled([part], Written(rows, len(part.rejections)))
+            else:
+                self._lost(part)
+        return again
+
+    def _lost(self, part: Part) -> None:
+        tp = tp_of(part.partition)
+        held = self._ownership.held.get(tp)
+        if held is not None and held.epoch == part.epoch:
+            log.warning("Partition %s/%d has another owner: giving it up", *tp)
+            self._ownership.release(tp)
+            self._on_lost(tp)
+
+    def _settled(self, parts: list[Part], written: Written) -> None:
+        for part in parts:
+            held = self._ownership.held.get(tp_of(part.partition))
+            if held is not None and held.epoch == part.epoch:
+                held.stored = part.next
+        self._on_stored(parts, written)

@@ -1,0 +1,125 @@
+"""The ingest agent: chunks in, flushes out. Binds the pure stages to Kafka and the sink."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, Iterable
+from typing import Protocol
+
+from faust.types import TP
+
+from sinks.protocols import Part, Written
+from streams.agents.flush import Flusher, FlushPolicy
+from streams.agents.ownership import Ownership, Verdict
+from streams.agents.sink_thread import SinkThread
+from streams.core.batch import Decoded, Messages
+from streams.core.series import SeriesTable
+from streams.transport.chunk import Chunk
+
+log = logging.getLogger(__name__)
+
+
+class Seeker(Protocol):
+    """What the agent asks of the consumer."""
+
+    async def relocate(self, tp: TP, offset: int) -> None:
+        """Read ``tp`` again from ``offset``."""
+
+    async def reclaim(self, tp: TP) -> None:
+        """Claim ``tp`` again, if it is still assigned."""
+
+
+class Observer(Protocol):
+    """Who is told what happened, to count it."""
+
+    def stored(self, parts: Iterable[Part], written: Written) -> None:
+        """One transaction was committed."""
+
+
+class Stages(Protocol):
+    """The pure stages in their order: decode, then validate."""
+
+    def __call__(self, messages: Messages) -> tuple[Decoded, SeriesTable]:
+        """Turn a chunk's records into readings and refusals, and the table that names the series."""
+
+
+class ReadingsAgent:
+    """Runs every chunk through the stages and collects the result for the next flush."""
+
+    def __init__(
+        self,
+        owner_id: str,
+        stages: Stages,
+        sink: SinkThread,
+        policy: FlushPolicy,
+        observer: Observer,
+        reclaim_after_s: float,
+        fatal: asyncio.Future[None],
+    ) -> None:
+        self._stages = stages
+        self._fatal = fatal
+        self._reclaim_after_s = reclaim_after_s
+        self._reclaims: dict[TP, asyncio.Task[None]] = {}
+        self._stopping = False
+        self.ownership = Ownership(owner_id, sink, self._released, self._end)
+        self.flusher = Flusher(policy, sink, self.ownership, observer.stored, self._lost)
+        self.seeker: Seeker | None = None
+
+    async def run(self, chunks: AsyncIterable[Chunk]) -> None:
+        """Handle chunks for ever. An unexpected error ends the process: Faust would hide it."""
+        try:
+            async for chunk in chunks:
+                if not self._stopping:
+                    await self.handle(chunk)
+                await asyncio.sleep(0)  # a full queue must not starve the flusher
+        except asyncio.CancelledError:
+            raise
+        except Exception as problem:
+            self._end(problem)
+
+    async def flush_forever(self) -> None:
+        """Store what is collected, until cancelled. An unexpected error ends the process."""
+        try:
+            await self.flusher.run()
+        except asyncio.CancelledError:
+            raise
+        except Exception as problem:
+            self._end(problem)
+
+    async def stop(self) -> None:
+        """Take no more chunks, and return when everything taken is stored."""
+        self._stopping = True
+        for task in self._reclaims.values():
+            task.cancel()
+        await self.flusher.drain()
+
+    async def handle(self, chunk: Chunk) -> None:
+        """Bring one chunk into the next flush, or say why not."""
+        verdict = self.ownership.accept(chunk)
+        if verdict is Verdict.GAP and self.seeker is not None:
+            await self.seeker.relocate(chunk.tp, self.ownership.held[chunk.tp].expected)
+        if verdict is not Verdict.ACCEPTED:
+            log.debug("Chunk %s[%d,%d) dropped: %s", chunk.tp, chunk.base, chunk.next, verdict.value)
+            return
+        held = self.ownership.held[chunk.tp]
+        decoded, series = self._stages(chunk.messages)
+        await self.flusher.add(chunk, held, decoded, series)
+
+    def _released(self, tp: TP) -> None:
+        self.flusher.forget(tp)
+
+    def _lost(self, tp: TP) -> None:
+        """Claim ``tp`` again later if it is still assigned then: a stale member may have fenced us."""
+        if tp not in self._reclaims and not self._stopping:
+            self._reclaims[tp] = asyncio.create_task(self._reclaim(tp))
+
+    async def _reclaim(self, tp: TP) -> None:
+        await asyncio.sleep(self._reclaim_after_s)
+        del self._reclaims[tp]
+        if tp not in self.ownership.held and tp not in self.ownership.halted and self.seeker is not None:
+            await self.seeker.reclaim(tp)
+
+    def _end(self, problem: BaseException) -> None:
+        if not self._fatal.done():
+            self._fatal.set_exception(problem)

@@ -1,0 +1,98 @@
+"""Counts what a worker does: for Prometheus, and for the live view."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from sinks.protocols import Part, Written
+
+SAMPLES_PER_FLUSH = 64
+WINDOW_S = 60.0
+MAX_SAMPLES = 4096
+LATENCY_BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 600)
+
+
+class Observer:
+    """Counters of one worker. ``clock`` gives seconds since 1970, as Kafka's timestamps do."""
+
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._latencies: deque[tuple[float, npt.NDArray[np.float64]]] = deque(
+            maxlen=MAX_SAMPLES // SAMPLES_PER_FLUSH
+        )
+        self._rate = (clock(), 0)
+        self.readings = 0
+        self.dead_letters = 0
+        self._readings_total = Counter(
+            "streamgauge_readings_written", "readings made visible in the database", registry=registry
+        )
+        self._dead_letters_total = Counter(
+            "streamgauge_dead_letters", "refusals stored in the database", ["reason"], registry=registry
+        )
+        self._flush_rows = Histogram(
+            "streamgauge_flush_rows",
+            "readings in one transaction",
+            buckets=(1, 10, 100, 1_000, 10_000, 50_000, 100_000, 200_000),
+            registry=registry,
+        )
+        self._latency = Histogram(
+            "streamgauge_produce_to_visible_seconds",
+            "from a record's Kafka timestamp to its commit in the database (sampled)",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.held = Gauge("streamgauge_partitions_held", "partitions this worker reads", registry=registry)
+        self.halted = Gauge(
+            "streamgauge_partitions_halted", "partitions that wait for an operator", registry=registry
+        )
+
+    def stored(self, parts: Iterable[Part], written: Written) -> None:
+        """Count one committed transaction."""
+        now_s = self._clock()
+        self.readings += written.readings
+        self.dead_letters += written.dead_letters
+        self._readings_total.inc(written.readings)
+        self._flush_rows.observe(written.readings)
+        for part in parts:
+            for rejection in part.rejections:
+                self._dead_letters_total.labels(rejection.reason.value).inc()
+            for columns in part.columns:
+                self._sample(now_s, columns.stamp_ms)
+
+    def _sample(self, now_s: float, stamp_ms: npt.NDArray[np.int64]) -> None:
+        if not len(stamp_ms):
+            return
+        step = max(1, len(stamp_ms) // SAMPLES_PER_FLUSH)
+        latencies_s = np.maximum(now_s - stamp_ms[::step][:SAMPLES_PER_FLUSH] / 1000.0, 0.0)
+        self._latencies.append((now_s, latencies_s))
+        for latency_s in latencies_s[:4]:
+            self._latency.observe(latency_s)
+
+    def status(self) -> dict[str, Any]:
+        """Return what the live view shows of this worker."""
+        now_s = self._clock()
+        recent = [sample for at, sample in self._latencies if at > now_s - WINDOW_S]
+        p50, p99 = np.percentile(np.concatenate(recent), (50, 99)) * 1000 if recent else (None, None)
+        last_at, last_readings = self._rate
+        self._rate = (now_s, self.readings)
+        return {
+            "pid": os.getpid(),
+            "at": now_s,
+            "uptime_s": now_s - self._started,
+            "written": self.readings,
+            "dead_letters": self.dead_letters,
+            "rows_per_s": (self.readings - last_readings) / max(now_s - last_at, 1e-3),
+            "latency_p50_ms": None if p50 is None else float(p50),
+            "latency_p99_ms": None if p99 is None else float(p99),
+            "rss_bytes": psutil.Process().memory_info().rss,
+        }

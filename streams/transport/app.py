@@ -1,0 +1,61 @@
+"""A Faust application on the chunk transport."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import faust
+from faust.types import Message
+
+from streams.transport.consumer import ChunkConsumer, ChunkTransport
+from streams.transport.owner import PartitionOwner
+from streams.transport.scheduler import ChunkScheduler
+
+
+class ChunkSchema(faust.Schema[Any, Any]):
+    """Passes a chunk through untouched: decoding is ours, so that one bad record costs one dead letter."""
+
+    def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:
+        """Return the function that makes an event of a message."""
+
+        async def decode(message: Message, *, propagate: bool = False) -> Any:  # noqa: ARG001
+            return app.create_event(None, message.value, message.headers, message)
+
+        return decode
+
+
+class ChunkApp(faust.App):
+    """A Faust app whose ``hot_topics`` arrive as chunks, read from where ``owner`` says."""
+
+    def __init__(
+        self, name: str, *, owner: PartitionOwner, hot_topics: frozenset[str], **options: Any
+    ) -> None:
+        self.owner = owner
+        self.hot_topics = hot_topics
+        super().__init__(
+            name,
+            ConsumerScheduler=ChunkScheduler,
+            # Standby replicas would select Faust's own assignor, which left a third worker idle.
+            table_standby_replicas=0,
+            topic_disable_leader=True,
+            stream_wait_empty=False,
+            stream_buffer_maxsize=16,
+            broker_max_poll_records=2000,
+            consumer_max_fetch_size=1_048_576,
+            consumer_auto_offset_reset="earliest",
+            web_enabled=False,
+            **options,
+        )
+
+    @property
+    def chunk_consumer(self) -> ChunkConsumer:
+        """The consumer, by its own type."""
+        return cast(ChunkConsumer, self.consumer)
+
+    def _new_transport(self) -> ChunkTransport:
+        return ChunkTransport(self.conf.broker_consumer, self)
+
+    def hot_topic(self, name: str) -> faust.TopicT:
+        """Declare a topic whose chunks arrive whole and are never acknowledged to Faust."""
+        return self.topic(name, schema=ChunkSchema(), acks=False)

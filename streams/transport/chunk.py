@@ -1,0 +1,40 @@
+"""One fetched chunk of one partition: what travels through Faust as a single event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from faust.types import TP
+
+from streams.core.batch import Messages
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Everything that partition ``tp`` holds at the offsets ``[base, next)``.
+
+    ``messages`` may be fewer than ``next - base``, or none: compaction and transaction markers
+    leave gaps. ``lost_before`` is set when the gap at the front is none of these but the log
+    itself that begins later now: the offsets ``[base, lost_before)`` are gone.
+    """
+
+    tp: TP
+    base: int
+    next: int
+    messages: Messages
+    lost_before: int | None = None
+
+    @staticmethod
+    def of(tp: TP, base: int, next_offset: int, records: Sequence[Any]) -> Chunk:
+        """Make a chunk of consumer records."""
+        count = len(records)
+        messages = Messages(
+            values=[record.value for record in records],
+            keys=[record.key for record in records],
+            offsets=np.fromiter((record.offset for record in records), np.int64, count),
+            timestamps_ms=np.fromiter((record.timestamp for record in records), np.int64, count),
+        )
+        return Chunk(tp, base, next_offset, messages)
