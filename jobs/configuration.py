@@ -16,7 +16,7 @@ NOT_SETTINGS = frozenset({"STREAMGAUGE_STATE_DIR"})
 
 PAGE = """# Configuration
 
-<!-- Made from the fields of streams/settings.py by `streamgauge config document`; a test keeps it current. -->
+<!-- Made by `streamgauge config document` from streams/settings.py; a test keeps it current. -->
 
 A value comes from, in this order:
 

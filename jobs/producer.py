@@ -15,6 +15,7 @@ from streams.errors import ServiceUnavailable
 MAX_BUFFERED_MESSAGES = 20_000
 MAX_BUFFERED_KBYTES = 65_536
 LINGER_MS = 5
+LOOK_AT_KAFKA = "See whether the broker runs and the topic exists: streamgauge doctor"
 
 
 @dataclass(slots=True)
@@ -97,16 +98,30 @@ class ReadingsProducer:
     def flush(self, timeout_s: float) -> int:
         """Wait until everything is delivered, or so long; return the readings still pending."""
         deadline = time.monotonic() + timeout_s
-        while self.deliveries.pending and (left := deadline - time.monotonic()) > 0:
-            self._producer.flush(min(left, 0.2))
+        while self.deliveries.pending and (left_s := deadline - time.monotonic()) > 0:
+            self._producer.flush(min(left_s, 0.2))
         return self.deliveries.pending
+
+    def finish(self, timeout_s: float) -> None:
+        """Wait until everything is delivered.
+
+        Raises :class:`~streams.errors.ServiceUnavailable` when it was not within ``timeout_s``.
+        """
+        pending = self.flush(timeout_s)
+        self.check()
+        if pending:
+            raise ServiceUnavailable(
+                f"Kafka has not acknowledged {pending} readings after {timeout_s:g} s"
+                f" {self.deliveries.last_error}".rstrip(),
+                hint=LOOK_AT_KAFKA,
+            )
 
     def check(self) -> None:
         """Raise :class:`~streams.errors.ServiceUnavailable` when readings were not delivered."""
         if self.deliveries.failed:
             raise ServiceUnavailable(
                 f"Kafka did not take {self.deliveries.failed} readings: {self.deliveries.last_error}",
-                hint="See whether the broker runs and the topic exists: streamgauge doctor",
+                hint=LOOK_AT_KAFKA,
             )
 
     def _delivered(self, readings: int, error: KafkaError | None, _message: object) -> None:

@@ -6,7 +6,7 @@ import re
 
 MASK = "***"
 
-# Greedy up to the last @: a password with an unescaped @ is hidden whole, and too much is better than too little.
+# Greedy up to the last @: a password with an unescaped @ is hidden whole.
 _IN_URL = re.compile(r"(\w://[^:/@\s]*):[^\s]*@")
 _IN_PARAMETER = re.compile(r"(password\s*=\s*)('(?:\\.|[^'\\])*'|[^&\s'\"]+)", re.IGNORECASE)
 

@@ -50,7 +50,7 @@ def stack_addresses(given: Mapping[str, Any]) -> dict[str, Any]:
 class LocalStackSource(PydanticBaseSettingsSource):
     """Addresses of the local stack as a source of settings."""
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
         return self().get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
@@ -68,42 +68,68 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    kafka: str = Field("localhost:9092", description="Kafka bootstrap servers, host:port[,host:port]")
-    schema_registry_url: str | None = Field(None, description="Confluent-compatible schema registry, if any")
+    kafka: str = Field(default="localhost:9092", description="Kafka bootstrap servers, host:port[,host:port]")
+    schema_registry_url: str | None = Field(
+        default=None, description="Confluent-compatible schema registry, if any"
+    )
     database_url: SecretStr = Field(
-        SecretStr("postgresql://localhost:5432/streamgauge"),
+        default=SecretStr("postgresql://localhost:5432/streamgauge"),
         description="TimescaleDB as the owner, who migrates",
     )
     writer_url: SecretStr | None = Field(
-        None, description="TimescaleDB as the workers; default: database_url"
+        default=None, description="TimescaleDB as the workers; default: database_url"
     )
-    reader_url: SecretStr | None = Field(None, description="TimescaleDB as analysts; default: database_url")
+    reader_url: SecretStr | None = Field(
+        default=None, description="TimescaleDB as analysts; default: database_url"
+    )
     redis_url: SecretStr = Field(
-        SecretStr("redis://localhost:6379/0"), description="Redis, for what may be lost: live status"
+        default=SecretStr("redis://localhost:6379/0"), description="Redis, for what may be lost: live status"
     )
 
-    group: str = Field("streamgauge", description="Kafka consumer group of the ingest workers")
-    readings_topic: str = Field("telemetry.readings", description="topic that readings arrive on")
-    readings_partitions: int = Field(8, ge=1, description="partitions of that topic when it is created")
-    replication_factor: int = Field(1, ge=1, description="replication of topics when they are created")
+    group: str = Field(default="streamgauge", description="Kafka consumer group of the ingest workers")
+    readings_topic: str = Field(default="telemetry.readings", description="topic that readings arrive on")
+    readings_partitions: int = Field(
+        default=8, ge=1, description="partitions of that topic when it is created"
+    )
+    replication_factor: int = Field(
+        default=1, ge=1, description="replication of topics when they are created"
+    )
 
-    flush_rows: int = Field(100_000, ge=1, description="a flush holds about this many readings at most")
-    flush_ms: int = Field(50, ge=1, description="a reading waits this long at most for its flush to begin")
-    session_timeout_s: float = Field(10.0, gt=0, description="Kafka session timeout of a worker")
+    flush_rows: int = Field(
+        default=100_000, ge=1, description="a flush holds about this many readings at most"
+    )
+    flush_ms: int = Field(
+        default=50, ge=1, description="a reading waits this long at most for its flush to begin"
+    )
+    session_timeout_s: float = Field(default=10.0, gt=0, description="Kafka session timeout of a worker")
 
-    max_message_bytes: int = Field(1_048_576, ge=1, description="a larger record is a dead letter")
-    max_readings_per_message: int = Field(100_000, ge=1, description="a record with more is a dead letter")
-    max_name_chars: int = Field(200, ge=1, description="tenant, source, metric, producer: longer is refused")
-    max_attributes: int = Field(32, ge=0, description="attributes of one series at most")
+    max_message_bytes: int = Field(default=1_048_576, ge=1, description="a larger record is a dead letter")
+    max_readings_per_message: int = Field(
+        default=100_000, ge=1, description="a record with more is a dead letter"
+    )
+    max_name_chars: int = Field(
+        default=200, ge=1, description="tenant, source, metric, producer: longer is refused"
+    )
+    max_attributes: int = Field(default=32, ge=0, description="attributes of one series at most")
     max_future_s: float = Field(
-        3600.0, gt=0, description="an event time further ahead of the record's Kafka timestamp is refused"
+        default=3600.0,
+        gt=0,
+        description="an event time further ahead of the record's Kafka timestamp is refused",
     )
-    max_series_per_tenant: int = Field(1_000_000, ge=1, description="series beyond this are dead letters")
+    max_series_per_tenant: int = Field(
+        default=1_000_000, ge=1, description="series beyond this are dead letters"
+    )
 
-    metrics_host: str = Field("127.0.0.1", description="where /metrics, /healthz and /readyz listen")
-    metrics_port: int = Field(0, ge=0, le=65535, description="their port; 0 takes a free one and logs it")
-    log_format: str = Field("auto", pattern="^(auto|human|json)$", description="auto: human on a terminal")
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level logged")
+    metrics_host: str = Field(default="127.0.0.1", description="where /metrics, /healthz and /readyz listen")
+    metrics_port: int = Field(
+        default=0, ge=0, le=65535, description="their port; 0 takes a free one and logs it"
+    )
+    log_format: str = Field(
+        default="auto", pattern="^(auto|human|json)$", description="auto: human on a terminal"
+    )
+    log_level: str = Field(
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level logged"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -111,8 +137,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (
             init_settings,
