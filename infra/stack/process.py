@@ -1,0 +1,89 @@
+"""A service's process, known by the lock that it holds.
+
+The process inherits an open, locked file that its own pid stands in. Nothing else says that it
+lives: the kernel drops the lock with the last process that holds it, so no crash, reboot or
+recycled process id can leave a wrong answer behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class ServiceProcess:
+    """The process that holds ``lock_file``, if any."""
+
+    lock_file: Path
+
+    def start(self, argv: Sequence[str], log: Path, *, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+        """Start ``argv`` detached from this terminal, its output appended to ``log``.
+
+        Raises :class:`BlockingIOError` when the lock is held, so the service runs already.
+        """
+        with self.lock_file.open("a") as lock, log.open("ab") as output:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.truncate(0)
+            # The shell writes the pid that exec keeps, so whoever is killed when, lock and pid agree.
+            script = f'echo $$ >&{lock.fileno()} && exec "$@"'
+            subprocess.Popen(
+                ["/bin/sh", "-c", script, "sh", *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env=env,
+                start_new_session=True,
+                pass_fds=(lock.fileno(),),
+            )
+
+    def running(self) -> bool:
+        """Tell whether the process, or a child that outlived it, holds the lock."""
+        try:
+            with self.lock_file.open("r") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def pid(self) -> int | None:
+        """Return the id of the process if it runs and holds the lock itself."""
+        try:
+            pid = int(self.lock_file.read_text())
+            lock = self.lock_file.stat()
+            held = [os.stat(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]  # noqa: PTH116
+        except (OSError, ValueError):
+            return None
+        return pid if any(os.path.samestat(lock, fd) for fd in held) else None
+
+    def stop(self, signals: Sequence[signal.Signals], patience_s: float) -> bool:
+        """Send each signal in turn, ``patience_s`` apart, until nothing holds the lock; tell whether."""
+        for number in signals:
+            pid = self.pid()
+            if pid is not None:
+                try:
+                    os.kill(pid, number)
+                except ProcessLookupError:
+                    pass
+            if self._ended_within(patience_s):
+                return True
+        return False
+
+    def _ended_within(self, patience_s: float) -> bool:
+        deadline = time.monotonic() + patience_s
+        while self.running():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_S)
+        return True
