@@ -30,10 +30,21 @@ class Reason(StrEnum):
     BAD_UNIT = "bad_unit"
     BAD_QUALITY = "bad_quality"
     BAD_ATTRIBUTES = "bad_attributes"
+    BAD_TIME = "bad_time"
+    BAD_SEQUENCE = "bad_sequence"
+    BAD_REVISION = "bad_revision"
     NOT_FINITE = "not_finite"
     TIME_OUT_OF_BOUNDS = "time_out_of_bounds"
     FUTURE = "future"
     SERIES_LIMIT = "series_limit"
+
+
+class Refused(Exception):  # noqa: N818 - reads as what happened
+    """Input cannot be taken as it is; ``reason`` is the class of fault, the message says what it is."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
