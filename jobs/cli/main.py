@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import config, generate
+from jobs.cli import config, generate, stack
 from jobs.cli.explain import explain
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 
 app.add_typer(generate.app)
+app.add_typer(stack.app, name="stack")
 app.add_typer(config.app, name="config", help="What the settings are and where they came from.")
 
 
