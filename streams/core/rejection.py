@@ -10,6 +10,8 @@ WHOLE_RECORD = -1
 
 MAX_DETAIL_CHARS = 500
 MAX_PAYLOAD_BYTES = 65_536
+MAX_READING_PAYLOAD_BYTES = 2_048
+"""Of one reading written out as JSON: a batch repeats its long names for every refused reading."""
 
 
 class Reason(StrEnum):
@@ -52,7 +54,7 @@ class Rejection:
     """One refused reading, or one refused record.
 
     ``index`` is the reading's position inside its record, or ``WHOLE_RECORD``. ``payload`` is cut
-    at ``MAX_PAYLOAD_BYTES`` and ``payload_bytes`` says how long it was.
+    and ``payload_bytes`` says how long it was.
     """
 
     offset: int
@@ -63,12 +65,19 @@ class Rejection:
     payload_bytes: int
 
     @staticmethod
-    def of(offset: int, index: int, reason: Reason, detail: str, payload: bytes) -> Rejection:
+    def of(
+        offset: int,
+        index: int,
+        reason: Reason,
+        detail: str,
+        payload: bytes,
+        max_payload_bytes: int = MAX_PAYLOAD_BYTES,
+    ) -> Rejection:
         """Make a rejection with detail and payload cut to their bounds.
 
         >>> Rejection.of(7, WHOLE_RECORD, Reason.EMPTY, "no value", b"").reason
         <Reason.EMPTY: 'empty'>
         """
         return Rejection(
-            offset, index, reason, detail[:MAX_DETAIL_CHARS], payload[:MAX_PAYLOAD_BYTES], len(payload)
+            offset, index, reason, detail[:MAX_DETAIL_CHARS], payload[:max_payload_bytes], len(payload)
         )
