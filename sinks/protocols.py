@@ -7,7 +7,7 @@ visible together or not at all. All methods block; the agent calls them from one
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from streams.core.batch import Columns
 from streams.core.rejection import Rejection
@@ -94,3 +94,16 @@ class ReadingsSink(Protocol):
 
     def close(self) -> None:
         """Release what the sink holds. It may not be used afterwards."""
+
+
+class StatusBoard(Protocol):
+    """A place where workers show what they do. What it holds may be lost: it decides nothing."""
+
+    def publish(self, owner: str, status: dict[str, Any], ttl_s: float) -> None:
+        """Show ``status`` as the owner's, in place of its last, for ``ttl_s`` seconds.
+
+        Never raises for a board that is away, and returns within about 100 ms.
+        """
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the statuses that have not expired, by owner; none while the board is away."""

@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import orjson
 
+from schemas.encode import encode_json, reading_document
 from sinks.protocols import Part
 from streams.core.batch import UNNUMBERED, Bools, Columns
 from streams.core.rejection import Reason, Rejection
-from streams.core.series import SeriesKey, SeriesTable
-
-_QUALITIES = ("good", "uncertain", "bad")
+from streams.core.series import SeriesTable
 
 
 def refuse_series(parts: list[Part], refused: Bools, series: SeriesTable) -> list[Part]:
     """Return ``parts`` with the refused readings turned into ``SERIES_LIMIT`` rejections.
 
-    ``refused`` has one entry a reading, in the order of the parts and their columns.
+    ``refused`` has one entry a reading, in the order of the parts and their columns. The payload of
+    such a rejection is the reading as JSON, which can be published again under a higher limit.
     """
     result, start = [], 0
     for part in parts:
@@ -34,31 +33,23 @@ def refuse_series(parts: list[Part], refused: Bools, series: SeriesTable) -> lis
 
 def _rejection(columns: Columns, row: int, series: SeriesTable) -> Rejection:
     key = series.keys[columns.series[row]]
+    sequence = int(columns.sequence[row])
+    document = reading_document(
+        tenant=key.tenant,
+        source=key.source,
+        metric=key.metric,
+        attributes=dict(key.attributes),
+        time_us=int(columns.time_us[row]),
+        value=float(columns.value[row]),
+        quality=int(columns.quality[row]),
+        revision=int(columns.revision[row]),
+        epoch=int(columns.epoch[row]),
+        sequence=None if sequence == UNNUMBERED else sequence,
+    )
     return Rejection.of(
         int(columns.offset[row]),
         int(columns.index[row]),
         Reason.SERIES_LIMIT,
-        f"tenant {key.tenant} has as many series as max_series_per_tenant allows",
-        _as_json(key, columns, row),
-    )
-
-
-def _as_json(key: SeriesKey, columns: Columns, row: int) -> bytes:
-    """Return the reading as a message that can be published again."""
-    sequence = int(columns.sequence[row])
-    numbered = {} if sequence == UNNUMBERED else {"sequence": sequence}
-    described = {"attributes": dict(key.attributes)} if key.attributes else {}
-    return orjson.dumps(
-        {
-            "tenant": key.tenant,
-            "source": key.source,
-            "metric": key.metric,
-            "time": int(columns.time_us[row]),
-            "value": float(columns.value[row]),
-            "quality": _QUALITIES[columns.quality[row]],
-            "revision": int(columns.revision[row]),
-            "epoch": int(columns.epoch[row]),
-            **numbered,
-            **described,
-        }
+        f"tenant {key.tenant!r} has as many series as max_series_per_tenant allows",
+        encode_json(document),
     )

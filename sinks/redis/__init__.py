@@ -1,0 +1,1 @@
+"""What may be lost: live status in Redis."""
