@@ -44,6 +44,9 @@ def provision(admin_url: str, secret: Secret) -> None:
         with psycopg.connect(admin_url, autocommit=True, connect_timeout=TIMEOUT_S) as server:
             for role, (_setting, rights) in ROLES.items():
                 _ensure_role(server, f"{DATABASE}_{role}", rights, secret(role))
+            # So that migrations can set the roles' limits, such as the analysts' statement timeout.
+            members = f"{DATABASE}_writer, {DATABASE}_reader"
+            server.execute(f"GRANT {members} TO {DATABASE}_owner WITH ADMIN OPTION")
             _ensure_database(server)
         home = admin_url.rpartition("/")[0] + f"/{DATABASE}"
         with psycopg.connect(home, autocommit=True, connect_timeout=TIMEOUT_S) as database:
