@@ -1,6 +1,7 @@
-"""Kafka, TimescaleDB and Redis for one checkout: ``up()`` starts them, ``down()`` stops them."""
+"""Kafka, TimescaleDB and Redis for one checkout: :func:`up` starts them, :func:`down` stops them."""
 
+from infra.stack.backend import Status
 from infra.stack.errors import StackError
-from infra.stack.lifecycle import down, up
+from infra.stack.lifecycle import Stack, down, up
 
-__all__ = ["StackError", "down", "up"]
+__all__ = ["Stack", "StackError", "Status", "down", "up"]

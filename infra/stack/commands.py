@@ -17,21 +17,27 @@ def require(program: str, package: str) -> str:
     """Return the path of ``program``, which Debian's ``package`` brings."""
     found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if found is None:
-        raise StackError(f"{program} is missing; install it: sudo apt-get install {package}")
+        raise StackError(f"{program} is missing", hint=f"Install it: sudo apt-get install {package}")
     return found
 
 
-def run(argv: Sequence[str], log: Path, *, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+def run(argv: Sequence[str], log: Path, cwd: Path, env: Mapping[str, str] | None = None) -> None:
     """Run ``argv`` to its end, its output in ``log``; raise :class:`StackError` if it fails."""
     with log.open("wb") as output:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd, env=env, check=False
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=env,
+            check=False,
         )
     if done.returncode:
         raise StackError(f"{Path(argv[0]).name} ended with {done.returncode}\n{tail(log)}")
 
 
-def output(argv: Sequence[str]) -> str:
+def output_of(argv: Sequence[str]) -> str:
     """Return what ``argv`` prints; raise :class:`StackError` if it fails."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -44,5 +50,5 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
     try:
         text = log.read_text(errors="replace").splitlines()[-lines:]
     except FileNotFoundError:
-        text = ["(there is no such file yet)"]
+        return f"nothing was logged to {log}"
     return "\n".join([f"the end of {log}:", *(f"  {line}" for line in text)])

@@ -6,22 +6,19 @@ runs, no privilege is needed, and the tree belongs to the user who made it.
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.stack.cache import built_once
-from infra.stack.commands import output, require, run
+from infra.stack.commands import output_of, require, run
 from infra.stack.errors import StackError
+from infra.stack.jail import SERVICE_ID
 from infra.stack.service import Say
 
 SUITE = "trixie"
 PACKAGES = ("base-files", "dash", "libc-bin", "postgresql-17", "postgresql-17-timescaledb", "redis-server")
 NEVER_READ = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/i18n/*")
 POSTGRES_BIN = "/usr/lib/postgresql/17/bin"
-
-# The services' user: the last of the ids that Debian gives to people, so that it is nobody's.
-SERVICE_ID = 59_999
 MACHINE_OPTIONS = ("http", "https", "Check-Valid-Until", "Check-Date", "Retries")
 
 
@@ -35,7 +32,7 @@ class Repository:
 
 def machine_repositories() -> list[Repository]:
     """Return the repositories of Debian's packages that this machine is set up with."""
-    listing = output(
+    listing = output_of(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
     )
     rows = (line.split() for line in listing.splitlines())
@@ -72,8 +69,9 @@ def _extract(draft: Path, log: Path) -> None:
     sources = repositories_of(SUITE, machine_repositories(), _codename())
     if not any(repository.suite == SUITE for repository in sources):
         raise StackError(
-            "this machine's apt knows no mirror of Debian, which TimescaleDB would come from; "
-            "start a container engine, or set STREAMGAUGE_DATABASE_URL and STREAMGAUGE_REDIS_URL"
+            "this machine's apt knows no mirror of Debian, which TimescaleDB would come from",
+            hint="Start a container engine, or set STREAMGAUGE_DATABASE_URL and STREAMGAUGE_REDIS_URL "
+            "to services that you have.",
         )
     root = draft / "root"
     run(
@@ -98,7 +96,7 @@ def _extract(draft: Path, log: Path) -> None:
 
 def _machine_options() -> list[str]:
     names = [f"Acquire::{name}" for name in MACHINE_OPTIONS]
-    dump = subprocess.run(["apt-config", "dump", *names], capture_output=True, text=True, check=True).stdout
+    dump = output_of(["apt-config", "dump", *names])
     return [line.rstrip(";") for line in dump.splitlines() if not line.endswith('"";')]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from streams.errors import UserError
 
-class StackError(Exception):
-    """The stack cannot do what was asked; the message says why and what to do next."""
+
+class StackError(UserError):
+    """The stack cannot do what was asked."""
 
 
 class NotReady(StackError):  # noqa: N818 - reads as what happened
-    """A service does not answer yet."""
+    """A service does not serve yet; asking again may help."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from infra.stack.cache import built_once
 from infra.stack.commands import require, run
 from infra.stack.errors import StackError
-from infra.stack.readiness import kafka_accepts
 from infra.stack.service import Launch, Say
 from infra.stack.state import State
 
@@ -93,49 +92,40 @@ class Kafka:
     """One broker that is its own controller, on loopback."""
 
     name = "kafka"
-    ports = ("kafka", "kafka_controller")
-    stop_signals = (signal.SIGTERM, signal.SIGKILL)
+    ports: tuple[str, ...] = ("kafka", "kafka_controller")
+    stop_signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGKILL)
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.data = state.data(self.name)
 
-    def prepare(self, say: Say) -> None:
+    def prepare(self, say: Say) -> Launch:
         """Fetch the class path and format the log directory, where missing."""
-        self._lib = class_path(say, self.state.log("maven"))
+        self.data.mkdir(exist_ok=True)
+        command = [java(), *JVM_OPTIONS, "-cp", f"{class_path(say, self.state.log('maven'))}/*"]
         (self.data / "log4j2.properties").write_text(LOGGING)
-        if (self.data / "log").is_dir():
-            return
-        say("formatting the log directory")
+        if not (self.data / "log").is_dir():
+            say("formatting the log directory")
+            self._format(command)
+        self._configure("server.properties", log_dir="log")
+        return Launch([*command, "kafka.Kafka", "server.properties"], self.data)
+
+    def _format(self, command: list[str]) -> None:
         shutil.rmtree(self.data / "draft", ignore_errors=True)
-        (self.data / "format.properties").write_text(self._properties("draft"))
+        self._configure("format.properties", log_dir="draft")
+        options = ["--cluster-id", cluster_id(), "--config", "format.properties"]
         run(
-            [*self._java(), "kafka.tools.StorageTool", "format"]
-            + ["--cluster-id", cluster_id(), "--config", "format.properties"],
+            [*command, "kafka.tools.StorageTool", "format", *options],
             self.state.log("kafka-format"),
             cwd=self.data,
         )
         (self.data / "draft").rename(self.data / "log")
 
-    def launch(self) -> Launch:
-        """Return how to start the broker on the ports chosen in the state."""
-        (self.data / "server.properties").write_text(self._properties("log"))
-        return Launch([*self._java(), "kafka.Kafka", "server.properties"], self.data)
-
-    def ready(self) -> None:
-        """Produce a record."""
-        kafka_accepts(self.addresses()["kafka"])
-
-    def addresses(self) -> dict[str, str]:
-        """Return the bootstrap server."""
-        return {"kafka": f"127.0.0.1:{self.state.ports['kafka']}"}
-
-    def _java(self) -> list[str]:
-        return [java(), *JVM_OPTIONS, "-cp", f"{self._lib}/*"]
-
-    def _properties(self, log_dir: str) -> str:
+    def _configure(self, name: str, log_dir: str) -> None:
         ports = self.state.ports
-        return PROPERTIES.format(broker=ports["kafka"], controller=ports["kafka_controller"], log_dir=log_dir)
+        (self.data / name).write_text(
+            PROPERTIES.format(broker=ports["kafka"], controller=ports["kafka_controller"], log_dir=log_dir)
+        )
 
 
 def class_path(say: Say, log: Path) -> Path:
@@ -161,7 +151,10 @@ def java() -> str:
     banner = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
     version = re.search(r'version "(\d+)', banner)
     if version is None or int(version[1]) < OLDEST_JAVA:
-        raise StackError(f"{path} is not Java {OLDEST_JAVA} or newer; install default-jre-headless")
+        raise StackError(
+            f"{path} is not Java {OLDEST_JAVA} or newer",
+            hint="Install one: sudo apt-get install default-jre-headless (and unset JAVA_HOME)",
+        )
     return path
 
 

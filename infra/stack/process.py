@@ -2,19 +2,22 @@
 
 The process inherits an open, locked file that its own pid stands in. Nothing else says that it
 lives: the kernel drops the lock with the last process that holds it, so no crash, reboot or
-recycled process id can leave a wrong answer behind.
+recycled process id leaves a wrong answer behind, and a service's children that outlive it count.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from infra.stack.errors import StackError
 
 POLL_S = 0.05
 
@@ -25,26 +28,26 @@ class ServiceProcess:
 
     lock_file: Path
 
-    def start(self, argv: Sequence[str], log: Path, *, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    def start(self, argv: Sequence[str], log: Path, cwd: Path) -> None:
         """Start ``argv`` detached from this terminal, its output appended to ``log``.
 
-        Raises :class:`BlockingIOError` when the lock is held, so the service runs already.
+        Raises :class:`BlockingIOError` when the lock is held: the service runs already.
         """
         with self.lock_file.open("a") as lock, log.open("ab") as output:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             lock.truncate(0)
-            # The shell writes the pid that exec keeps, so whoever is killed when, lock and pid agree.
+            # The shell writes the pid that exec keeps: lock and pid agree, whoever is killed and when.
             script = f'echo $$ >&{lock.fileno()} && exec "$@"'
-            subprocess.Popen(
+            child = subprocess.Popen(
                 ["/bin/sh", "-c", script, "sh", *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
-                env=env,
                 start_new_session=True,
                 pass_fds=(lock.fileno(),),
             )
+        self._until(lambda: self.pid() is not None or child.poll() is not None, 10.0)
 
     def running(self) -> bool:
         """Tell whether the process, or a child that outlived it, holds the lock."""
@@ -62,27 +65,33 @@ class ServiceProcess:
         try:
             pid = int(self.lock_file.read_text())
             lock = self.lock_file.stat()
-            held = [os.stat(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]  # noqa: PTH116
+            held = [fd.stat() for fd in Path(f"/proc/{pid}/fd").iterdir()]
         except (OSError, ValueError):
             return None
         return pid if any(os.path.samestat(lock, fd) for fd in held) else None
 
-    def stop(self, signals: Sequence[signal.Signals], patience_s: float) -> bool:
-        """Send each signal in turn, ``patience_s`` apart, until nothing holds the lock; tell whether."""
+    def stop(self, signals: Sequence[signal.Signals], patience_s: float) -> None:
+        """Send each signal in turn, ``patience_s`` apart, until nothing holds the lock.
+
+        Raises :class:`StackError` if something still does.
+        """
         for number in signals:
             pid = self.pid()
             if pid is not None:
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
-                except ProcessLookupError:
-                    pass
-            if self._ended_within(patience_s):
-                return True
-        return False
+            if self.ends_within(patience_s):
+                return
+        raise StackError(f"it does not end; look at: fuser -v '{self.lock_file}'")
 
-    def _ended_within(self, patience_s: float) -> bool:
+    def ends_within(self, patience_s: float) -> bool:
+        """Wait until nothing holds the lock, ``patience_s`` at most; tell whether."""
+        return self._until(lambda: not self.running(), patience_s)
+
+    @staticmethod
+    def _until(condition: Callable[[], bool], patience_s: float) -> bool:
         deadline = time.monotonic() + patience_s
-        while self.running():
+        while not condition():
             if time.monotonic() > deadline:
                 return False
             time.sleep(POLL_S)

@@ -17,14 +17,21 @@ class Progress:
         self._busy: dict[str, str] = {}
         self._status: Status | None = None
 
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        with self._guard:
+            self._busy.clear()
+            self._show()
+
     def step(self, service: str, text: str) -> None:
         """Say what a service is at now."""
         with self._guard:
             self._busy[service] = text
-            if self._console.is_terminal:
-                self._spin()
-            else:
-                self._console.print(f"{service:<12} {text}", highlight=False)
+            if not self._console.is_terminal:
+                self._console.print(f"  {service:<12} {text}", highlight=False)
+            self._show()
 
     def done(self, service: str, text: str) -> None:
         """Say how it ended well."""
@@ -38,16 +45,17 @@ class Progress:
         with self._guard:
             self._busy.pop(service, None)
             self._console.print(line, highlight=False)
-            if self._console.is_terminal:
-                self._spin()
+            self._show()
 
-    def _spin(self) -> None:
+    def _show(self) -> None:
+        if not self._console.is_terminal:
+            return
         text = "   ".join(f"{service}: {step}" for service, step in self._busy.items())
-        if self._status is None:
+        if self._busy and self._status is None:
             self._status = self._console.status(text)
             self._status.start()
-        elif self._busy:
+        elif self._busy and self._status is not None:
             self._status.update(text)
-        else:
+        elif self._status is not None:
             self._status.stop()
             self._status = None

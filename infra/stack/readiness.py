@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import redis
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
-from infra.stack.errors import NotReady
+from infra.stack.errors import NotReady, StackError
 
 TIMEOUT_S = 5.0
+POLL_S = 0.05
 PROBE_TOPIC = "streamgauge.ready"
+
+
+def wait_until_ready(check: Callable[[], None], within_s: float, hopeful: Callable[[], bool]) -> bool:
+    """Repeat ``check`` until it passes (True) or nothing is left to hope for (False).
+
+    Raises :class:`StackError` when time is up.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            check()
+        except NotReady as error:
+            if not hopeful():
+                return False
+            if time.monotonic() > deadline:
+                raise StackError(f"it does not serve after {within_s:.0f} s: {error}") from error
+            time.sleep(POLL_S)
+        else:
+            return True
 
 
 def _quiet(bootstrap: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from infra.stack.errors import NotReady
+from infra.stack.errors import NotReady, StackError
 
 ADMIN = "postgres"
 DATABASE = "streamgauge"
@@ -25,15 +25,15 @@ ROLES = {
 Secret = Callable[[str], str]
 
 
-def address(port: int, user: str, password: str, database: str) -> str:
-    """Return the URL of a database on this machine."""
-    return f"postgresql://{user}:{quote(password, safe='')}@127.0.0.1:{port}/{database}"
+def database_url(location: str, user: str, password: str, database: str) -> str:
+    """Return the URL of a database; ``location`` is host and port."""
+    return f"postgresql://{user}:{quote(password, safe='')}@{location}/{database}"
 
 
-def addresses(port: int, secret: Secret) -> dict[str, str]:
+def role_urls(location: str, secret: Secret) -> dict[str, str]:
     """Return the URLs of all roles, by the names of the settings that hold them."""
     return {
-        setting: address(port, f"{DATABASE}_{role}", secret(role), DATABASE)
+        setting: database_url(location, f"{DATABASE}_{role}", secret(role), DATABASE)
         for role, (setting, _rights) in ROLES.items()
     }
 
@@ -52,6 +52,11 @@ def provision(admin_url: str, secret: Secret) -> None:
         with psycopg.connect(home, autocommit=True, connect_timeout=TIMEOUT_S) as database:
             database.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
     except psycopg.OperationalError as error:
+        if "password authentication failed" in str(error):
+            raise StackError(
+                "the database does not take this checkout's passwords; was stack.json removed?",
+                hint="Put it back, or start afresh: streamgauge stack destroy",
+            ) from error
         raise NotReady(f"the database does not answer: {error}") from error
 
 

@@ -1,9 +1,9 @@
-"""What the stack asks of a service."""
+"""What the stack asks of a service that it runs itself."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,24 +17,25 @@ class Launch:
 
     argv: list[str]
     cwd: Path
-    env: Mapping[str, str] | None = None
 
 
 class Service(Protocol):
     """One service of the native stack."""
 
-    name: str
-    ports: tuple[str, ...]
-    stop_signals: tuple[signal.Signals, ...]
+    @property
+    def name(self) -> str:
+        """The name of its process, log and data."""
 
-    def prepare(self, say: Say) -> None:
-        """Download and lay out what is missing; ``say`` what takes long. Safe to be killed in."""
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """The names of the ports it listens on, clients' first."""
 
-    def launch(self) -> Launch:
-        """Return how to start it on the ports chosen in the state."""
+    @property
+    def stop_signals(self) -> tuple[signal.Signals, ...]:
+        """What ends it, the gentlest first."""
 
-    def ready(self) -> None:
-        """Use the service once in earnest; raise :class:`NotReady` if it does not serve yet."""
+    def prepare(self, say: Say) -> Launch:
+        """Lay out what is missing for the ports chosen in the state, and return how to start it.
 
-    def addresses(self) -> dict[str, str]:
-        """Return its entries of ``stack env``."""
+        It may be killed at any time, and ``say``\\ s what takes long. Raises :class:`StackError`.
+        """

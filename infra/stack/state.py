@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,27 +15,25 @@ from typing import Any
 
 from infra.stack.ports import free_port
 
-SECRETS = ("postgres", "owner", "writer", "reader", "redis")
+PRIVATE = 0o700
 
 
 class State:
     """The stack of one checkout, kept in ``stack.json`` (mode 0600) of its state directory.
 
     ``env`` holds the addresses of what runs now and is what :class:`streams.settings.Settings`
-    reads; ``ports`` and ``secrets`` outlive ``stack down``. Safe to use from several threads.
+    reads; ``mode`` (native or docker), ``ports`` and ``secrets`` outlive ``stack down``. One
+    object may be used by several threads; several commands take turns by :meth:`lock`.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.resolve()
         self._guard = threading.Lock()
-        try:
-            stored: dict[str, Any] = json.loads(self.file.read_text())
-        except FileNotFoundError:
-            stored = {}
-        self.mode: str | None = stored.get("mode")
-        self.env: dict[str, str] = stored.get("env", {})
-        self.ports: dict[str, int] = stored.get("ports", {})
-        self.secrets: dict[str, str] = stored.get("secrets", {})
+        self.mode: str | None = None
+        self.env: dict[str, str] = {}
+        self.ports: dict[str, int] = {}
+        self.secrets: dict[str, str] = {}
+        self._read()
 
     @property
     def file(self) -> Path:
@@ -42,16 +41,16 @@ class State:
         return self.directory / "stack.json"
 
     def data(self, service: str) -> Path:
-        """Return the directory of a service's data, made if it is missing."""
-        return self._private(self.directory / "data" / service)
+        """Return the directory of a service's data."""
+        return self.directory / "data" / service
 
-    def log(self, service: str) -> Path:
-        """Return the file that a service logs to; its directory exists."""
-        return self._private(self.directory / "logs") / f"{service}.log"
+    def log(self, name: str) -> Path:
+        """Return the file that a service or a tool logs to."""
+        return self.directory / "logs" / f"{name}.log"
 
     def lock_file(self, service: str) -> Path:
-        """Return the file that a running service holds locked; its directory exists."""
-        return self._private(self.directory / "run") / f"{service}.pid"
+        """Return the file that a running service holds locked."""
+        return self.directory / "run" / f"{service}.pid"
 
     def secret(self, name: str) -> str:
         """Return the password of ``name``, made up at random when it is first asked for."""
@@ -71,37 +70,53 @@ class State:
                 self._write()
             return port
 
-    def publish(self, mode: str | None, env: dict[str, str]) -> None:
-        """Announce the addresses of what runs now."""
+    def announce(self, mode: str, env: dict[str, str]) -> None:
+        """Tell every program of this checkout the addresses of what runs now."""
         with self._guard:
             self.mode, self.env = mode, env
             self._write()
 
+    def forget(self) -> None:
+        """Remove data, logs, passwords and ports. Nothing may run."""
+        for name in ("data", "logs", "run"):
+            shutil.rmtree(self.directory / name, ignore_errors=True)
+        self.file.unlink(missing_ok=True)
+        self._read()
+
     @contextmanager
     def lock(self, waiting: Callable[[], None]) -> Iterator[None]:
         """Hold the stack for one command at a time; ``waiting`` is called if another one has it."""
-        with (self._private(self.directory) / "stack.lock").open("a") as handle:
+        for name in ("data", "logs", "run"):
+            (self.directory / name).mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        self.directory.chmod(PRIVATE)
+        with (self.directory / "stack.lock").open("a") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 waiting()
                 fcntl.flock(handle, fcntl.LOCK_EX)
-            self.__init__(self.directory)  # type: ignore[misc]
+            self._read()
             yield
 
-    def _write(self) -> None:
-        self._private(self.directory)
-        draft = self.file.with_suffix(".tmp")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-            json.dump(
-                {"mode": self.mode, "env": self.env, "ports": self.ports, "secrets": self.secrets},
-                handle,
-                indent=1,
-            )
-        draft.replace(self.file)
+    def _read(self) -> None:
+        try:
+            stored: dict[str, Any] = json.loads(self.file.read_text())
+        except FileNotFoundError:
+            stored = {}
+        self.mode = stored.get("mode")
+        self.env = stored.get("env", {})
+        self.ports = stored.get("ports", {})
+        self.secrets = stored.get("secrets", {})
 
-    @staticmethod
-    def _private(directory: Path) -> Path:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return directory
+    def _write(self) -> None:
+        content = {"mode": self.mode, "env": self.env, "ports": self.ports, "secrets": self.secrets}
+        write_private(self.file, json.dumps(content, indent=1))
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file that only its owner may read, all of it or nothing."""
+    draft = file.with_name(f"{file.name}.draft")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+        handle.write(text)
+    draft.replace(file)

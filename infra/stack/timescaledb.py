@@ -10,13 +10,24 @@ import psutil
 from infra.stack.commands import run
 from infra.stack.debian import POSTGRES_BIN, root_file_system
 from infra.stack.jail import Jail
-from infra.stack.roles import ADMIN, address, addresses, provision
+from infra.stack.roles import ADMIN
 from infra.stack.service import Launch, Say
-from infra.stack.state import State
+from infra.stack.state import State, write_private
 
 MIB = 1 << 20
 
+# The built-in C.UTF-8 sorts the same under every version of the C library, so no upgrade spoils an index.
+CLUSTER_OPTIONS = (
+    "--pwfile=password",
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale-provider=builtin",
+    "--locale=C.UTF-8",
+    "--data-checksums",
+)
+
 # Durability (fsync, full_page_writes, synchronous_commit) is left on: the local stack keeps promises too.
+# TimescaleDB's own workers run policies, which this edition does not have; they would only fail in the log.
 CONFIGURATION = """\
 listen_addresses = '127.0.0.1'
 port = {port}
@@ -24,8 +35,7 @@ unix_socket_directories = ''
 max_connections = 100
 shared_preload_libraries = 'timescaledb'
 timescaledb.telemetry_level = off
-timescaledb.max_background_workers = 16
-max_worker_processes = 32
+timescaledb.max_background_workers = 0
 max_locks_per_transaction = 256
 shared_buffers = {shared_buffers_mib}MB
 effective_cache_size = {effective_cache_mib}MB
@@ -49,54 +59,36 @@ class TimescaleDb:
     """One Postgres on loopback TCP, with no Unix socket whose path could be too long."""
 
     name = "timescaledb"
-    ports = ("timescaledb",)
+    ports: tuple[str, ...] = ("timescaledb",)
     # Fast shutdown, then immediate shutdown, then none at all.
-    stop_signals = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
+    stop_signals: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.data = state.data(self.name)
 
-    def prepare(self, say: Say) -> None:
+    def prepare(self, say: Say) -> Launch:
         """Make the root file system and the database cluster, where missing."""
-        self.jail = Jail(root_file_system(say, self.state.log("debian")), self.data)
-        self.jail.check()
-        self.jail.own(self.data)
-        if (self.data / "cluster").is_dir():
-            return
-        say("creating the database cluster")
-        shutil.rmtree(self.data / "draft", ignore_errors=True)
-        password = self.data / "password"
-        password.touch(mode=0o600)
-        password.write_text(self.state.secret(ADMIN))
-        self.jail.own(password)
-        run(
-            self.jail.command(
-                [f"{POSTGRES_BIN}/initdb", "--pgdata=draft", f"--username={ADMIN}", "--pwfile=password"]
-                + ["--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
-                + ["--data-checksums"]
-            ),
-            self.state.log("initdb"),
-            cwd=self.data,
-        )
-        password.unlink()
-        (self.data / "draft").rename(self.data / "cluster")
-
-    def launch(self) -> Launch:
-        """Return how to start it on the port chosen in the state."""
+        self.data.mkdir(exist_ok=True)
+        jail = Jail(root_file_system(say, self.state.log("debian")), self.data)
+        jail.check()
+        if not (self.data / "cluster").is_dir():
+            say("creating the database cluster")
+            self._create_cluster(jail)
         (self.data / "cluster/postgresql.conf").write_text(
             configuration(self.state.ports["timescaledb"], psutil.virtual_memory().total)
         )
-        return Launch(self.jail.command([f"{POSTGRES_BIN}/postgres", "-D", "/srv/cluster"]), self.data)
+        return Launch(jail.command([f"{POSTGRES_BIN}/postgres", "-D", "/srv/cluster"]), self.data)
 
-    def ready(self) -> None:
-        """Run a query, and see that roles, database and extension are there."""
-        port = self.state.ports["timescaledb"]
-        provision(address(port, ADMIN, self.state.secret(ADMIN), "postgres"), self.state.secret)
-
-    def addresses(self) -> dict[str, str]:
-        """Return the URLs of owner, writer and reader."""
-        return addresses(self.state.ports["timescaledb"], self.state.secret)
+    def _create_cluster(self, jail: Jail) -> None:
+        shutil.rmtree(self.data / "draft", ignore_errors=True)
+        password = self.data / "password"
+        write_private(password, self.state.secret(ADMIN))
+        jail.own(self.data, password)
+        initdb = [f"{POSTGRES_BIN}/initdb", "--pgdata=draft", f"--username={ADMIN}", *CLUSTER_OPTIONS]
+        run(jail.command(initdb), self.state.log("initdb"), cwd=self.data)
+        password.unlink()
+        (self.data / "draft").rename(self.data / "cluster")
 
 
 def configuration(port: int, memory_bytes: int) -> str:
