@@ -86,9 +86,7 @@ class Compose:
     def status(self, names: Collection[str]) -> list[Status]:
         """Ask each service whether it serves."""
         running = self._running()
-        return [
-            self._status(name) if name in running else Status(name, "docker", "stopped") for name in names
-        ]
+        return [self._status(name, running=name in running) for name in names]
 
     def follow(self, names: Collection[str], lines: int, *, forever: bool) -> None:
         """Print the last ``lines`` of each log, and what is added to them ``forever``."""

@@ -50,14 +50,11 @@ def status(as_json: JsonFlag = False) -> None:
     if as_json:
         print_json([asdict(service) for service in found])
     else:
-        table = Table(
-            "service", "runs as", "state", "address", "pid", "detail", box=None, header_style="bold"
-        )
+        columns = ("service", "runs as", "state", "address", "pid", "detail")
+        table = Table(*columns, box=None, header_style="bold")
         for one in found:
-            pid = str(one.pid or "")
-            table.add_row(
-                one.service, one.how, f"[{STYLES[one.state]}]{one.state}", one.address, pid, one.detail
-            )
+            state = f"[{STYLES[one.state]}]{one.state}[/]"
+            table.add_row(one.service, one.how, state, one.address, str(one.pid or ""), one.detail)
         console().print(table)
     if any(service.state != "serving" for service in found):
         raise typer.Exit(1)
