@@ -1,0 +1,306 @@
+"""The ingest agent, its flushes and its claims, on a sink in memory whose failures are scripted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from faust.types import TP
+
+from sinks.memory import MemorySink, MemoryStore
+from sinks.protocols import Flush, Part, Partition, Progress, SinkUnavailable, Written
+from streams.agents.flush import FlushPolicy
+from streams.agents.ownership import Verdict
+from streams.agents.readings import ReadingsAgent
+from streams.agents.sink_thread import SinkThread
+from streams.core.batch import Messages
+from streams.core.limits import Limits
+from streams.core.pipeline import Pipeline
+from streams.transport.chunk import Chunk
+from streams.transport.owner import LogBounds
+
+TP0, TP1 = TP("readings", 0), TP("readings", 1)
+WHOLE_LOG = LogBounds(0, 1_000_000)
+STAMP_MS = 1_769_860_800_000
+
+
+def reading(offset: int) -> bytes:
+    return b'{"source":"pump","metric":"rpm","time":%d,"value":1}' % (STAMP_MS * 1000 + offset)
+
+
+def chunk(base: int, end: int, tp: TP = TP0, values: Sequence[bytes] | None = None) -> Chunk:
+    texts = [reading(offset) for offset in range(base, end)] if values is None else values
+    offsets = np.arange(base, base + len(texts))
+    return Chunk(
+        tp, base, end, Messages(texts, [b"plc"] * len(texts), offsets, np.full(len(texts), STAMP_MS))
+    )
+
+
+class ScriptedSink(MemorySink):
+    """A sink in memory that fails as told: each entry of ``script`` runs instead of one write."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self.script: list[Callable[[Flush], Written]] = []
+        self.flushes = 0
+
+    def write(self, flush: Flush) -> Written:
+        self.flushes += 1
+        return self.script.pop(0)(flush) if self.script else super().write(flush)
+
+    def commit_and_lose_the_answer(self, flush: Flush) -> Written:
+        super().write(flush)
+        raise SinkUnavailable("the connection was lost at COMMIT")
+
+    def lose_the_connection(self, flush: Flush) -> Written:
+        raise SinkUnavailable(f"lost before the commit of {len(flush.parts)} parts")
+
+
+@dataclass
+class Bench:
+    """An agent on a scripted sink, and what it asked of its consumer."""
+
+    store: MemoryStore
+    sink: ScriptedSink
+    agent: ReadingsAgent
+    fatal: asyncio.Future[None]
+    relocated: list[tuple[TP, int]] = field(default_factory=list)
+    reclaimed: list[TP] = field(default_factory=list)
+    counted: int = 0
+
+    def stored(self, parts: Iterable[Part], written: Written) -> None:
+        self.counted += written.readings + written.dead_letters
+
+    async def relocate(self, tp: TP, offset: int) -> None:
+        self.relocated.append((tp, offset))
+
+    async def reclaim(self, tp: TP) -> None:
+        self.reclaimed.append(tp)
+
+    def times(self) -> list[int]:
+        return sorted(row.time_us - STAMP_MS * 1000 for row in self.store.readings)
+
+    def next_offset(self, tp: TP = TP0) -> int:
+        return self.store.progress[Partition(*tp)].next_offset
+
+
+def on_bench(test: Callable[[Bench], Awaitable[None]], rows: int = 1000) -> None:
+    """Run ``test`` with an agent that holds both partitions from offset 0."""
+
+    async def run() -> None:
+        store = MemoryStore()
+        sink = ScriptedSink(store)
+        thread = SinkThread(sink)
+        fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        box: list[Bench] = []
+
+        class Counter:
+            def stored(self, parts: Iterable[Part], written: Written) -> None:
+                box[0].stored(parts, written)
+
+        agent = ReadingsAgent(
+            "worker-a",
+            Pipeline(Limits()),
+            thread,
+            FlushPolicy(rows, 0.005),
+            Counter(),
+            reclaim_after_s=0.01,
+            fatal=fatal,
+        )
+        bench = Bench(store, sink, agent, fatal)
+        box.append(bench)
+        agent.seeker = bench
+        flushing = asyncio.create_task(agent.flush_forever())
+        await agent.ownership.take_over({TP0: WHOLE_LOG, TP1: WHOLE_LOG})
+        try:
+            async with asyncio.timeout(20):
+                await test(bench)
+        finally:
+            flushing.cancel()
+            await thread.close()
+
+    asyncio.run(run())
+
+
+def test_everything_taken_is_stored_once_when_stopped() -> None:
+    async def scenario(bench: Bench) -> None:
+        for base in range(0, 50, 10):
+            await bench.agent.handle(chunk(base, base + 10))
+        await bench.agent.stop()
+        assert bench.times() == list(range(50))
+        assert bench.next_offset() == 50
+        assert bench.counted == 50
+
+    on_bench(scenario)
+
+
+def test_a_chunk_fetched_before_a_seek_is_dropped() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.agent.handle(chunk(0, 10))
+        await bench.agent.handle(chunk(0, 10))
+        await bench.agent.handle(chunk(5, 15))
+        await bench.agent.stop()
+        assert bench.times() == list(range(10))
+
+    on_bench(scenario)
+
+
+def test_a_gap_is_read_again_and_asked_for_once() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.agent.handle(chunk(0, 10))
+        await bench.agent.handle(chunk(20, 30))
+        await bench.agent.handle(chunk(30, 40))
+        assert bench.relocated == [(TP0, 10)]
+        await bench.agent.handle(chunk(10, 40))
+        await bench.agent.stop()
+        assert bench.times() == list(range(40))
+
+    on_bench(scenario)
+
+
+def test_a_gap_that_compaction_left_is_stored_as_progress() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.agent.handle(chunk(0, 10, values=[]))
+        await bench.agent.handle(chunk(10, 20))
+        await bench.agent.stop()
+        assert bench.next_offset() == 20
+        assert bench.times() == list(range(10, 20))
+
+    on_bench(scenario)
+
+
+def test_an_ambiguous_commit_is_settled_by_progress_not_by_writing_again() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.sink.script = [bench.sink.commit_and_lose_the_answer]
+        await bench.agent.handle(chunk(0, 10))
+        await bench.agent.stop()
+        assert bench.times() == list(range(10))
+        assert bench.counted == 10
+
+    on_bench(scenario)
+
+
+def test_a_lost_connection_is_tried_again_from_memory() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.sink.script = [bench.sink.lose_the_connection] * 3
+        await bench.agent.handle(chunk(0, 10))
+        await bench.agent.stop()
+        assert bench.times() == list(range(10))
+        assert bench.relocated == []
+
+    on_bench(scenario)
+
+
+def test_a_fence_on_one_partition_does_not_cost_the_other_its_rows() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.agent.handle(chunk(0, 10, TP0))
+        await bench.agent.handle(chunk(0, 10, TP1))
+        MemorySink(bench.store).claim(Partition(*TP0), "worker-b", 0)
+        await bench.agent.stop()
+        assert (bench.next_offset(TP0), bench.next_offset(TP1)) == (0, 10)
+        assert TP0 not in bench.agent.ownership.held
+        assert bench.agent.ownership.held[TP1].stored == 10
+
+    on_bench(scenario)
+
+
+def test_a_partition_lost_to_a_stale_member_is_claimed_again() -> None:
+    async def scenario(bench: Bench) -> None:
+        MemorySink(bench.store).claim(Partition(*TP0), "zombie", 0)
+        await bench.agent.handle(chunk(0, 10))
+        while not bench.reclaimed:
+            await asyncio.sleep(0.005)
+        assert bench.reclaimed == [TP0]
+        assert bench.times() == []
+
+    on_bench(scenario)
+
+
+def test_a_claim_of_our_own_while_a_flush_fails_keeps_the_partition() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.sink.script = [bench.sink.lose_the_connection]
+        await bench.agent.handle(chunk(0, 10))
+        await bench.agent.ownership.take_over({TP0: WHOLE_LOG})
+        await bench.agent.handle(chunk(0, 10))
+        await bench.agent.stop()
+        assert bench.times() == list(range(10))
+        assert bench.agent.ownership.held[TP0].stored == 10
+
+    on_bench(scenario)
+
+
+def test_what_is_collected_of_a_revoked_partition_is_left_to_its_next_owner() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.agent.handle(chunk(0, 10))
+        bench.agent.ownership.retain({TP1})
+        await bench.agent.stop()
+        assert bench.times() == []
+        assert bench.next_offset() == 0
+
+    on_bench(scenario)
+
+
+def test_a_slow_sink_makes_the_agent_wait_instead_of_collecting() -> None:
+    async def scenario(bench: Bench) -> None:
+        def fail(_: Flush) -> Written:
+            raise SinkUnavailable("away")
+
+        bench.sink.script = [fail] * 4
+        feeding = asyncio.create_task(feed(bench, chunks=50))
+        await asyncio.sleep(0.05)
+        assert bench.agent.ownership.held[TP0].expected <= 50, "one flush waits, one is written, no more"
+        await feeding
+        await bench.agent.stop()
+        assert bench.times() == list(range(500))
+
+    on_bench(scenario, rows=20)
+
+
+async def feed(bench: Bench, chunks: int) -> None:
+    for base in range(0, 10 * chunks, 10):
+        await bench.agent.handle(chunk(base, base + 10))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "stored", "words"),
+    [(LogBounds(5, 9), 0, "were deleted"), (LogBounds(0, 9), 10, "truncated or recreated")],
+)
+def test_a_stored_offset_outside_the_log_halts_that_partition_alone(
+    bounds: LogBounds, stored: int, words: str
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.store.progress[Partition(*TP0)] = Progress(1, stored, "worker-a")
+        starts = await bench.agent.ownership.take_over({TP0: bounds, TP1: WHOLE_LOG})
+        assert starts == {TP1: 0}
+        assert words in bench.agent.ownership.halted[TP0]
+
+    on_bench(scenario)
+
+
+def test_a_log_that_lost_what_comes_next_halts_the_partition() -> None:
+    async def scenario(bench: Bench) -> None:
+        lost = Chunk(TP0, 0, 20, chunk(15, 20).messages, lost_before=15)
+        assert bench.agent.ownership.accept(lost) is Verdict.HALTED
+        await bench.agent.handle(chunk(20, 30))
+        await bench.agent.stop()
+        assert bench.times() == []
+        assert "offsets 0 to 14" in bench.agent.ownership.halted[TP0]
+
+    on_bench(scenario)
+
+
+def test_an_unexpected_error_ends_the_worker_instead_of_losing_the_chunk() -> None:
+    async def scenario(bench: Bench) -> None:
+        def defect(_: Flush) -> Written:
+            raise ZeroDivisionError("a defect")
+
+        bench.sink.script = [defect]
+        await bench.agent.handle(chunk(0, 10))
+        with pytest.raises(ZeroDivisionError):
+            await bench.fatal
+        assert bench.times() == []
+
+    on_bench(scenario)
