@@ -1,0 +1,107 @@
+"""The adapters of ``ReadingsSink``, and what a test sees of what they stored."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from sinks.memory import MemorySink, MemoryStore, StoredReading
+from sinks.protocols import Partition, ReadingsSink
+from sinks.timescale.sink import TimescaleSink
+from streams.core.rejection import Reason, Rejection
+
+
+class Place(Protocol):
+    """One place that readings go to: makes sinks on it, and shows what is visible there."""
+
+    def sink(self, owner: str, max_series_per_tenant: int = 1000) -> ReadingsSink:
+        """Return the sink of one more worker."""
+
+    def readings(self) -> list[StoredReading]:
+        """Return what is stored, by series and time."""
+
+    def dead_letters(self) -> list[tuple[Partition, Rejection]]:
+        """Return what is stored, by partition, offset and index."""
+
+    def attributes(self, metric: str) -> dict[str, str]:
+        """Return what is known about the series of that metric."""
+
+    def close(self) -> None:
+        """Close every sink."""
+
+
+class MemoryPlace:
+    """A place in memory."""
+
+    def __init__(self) -> None:
+        self._store = MemoryStore()
+
+    def sink(self, owner: str, max_series_per_tenant: int = 1000) -> ReadingsSink:  # noqa: ARG002
+        return MemorySink(self._store, max_series_per_tenant)
+
+    def readings(self) -> list[StoredReading]:
+        return sorted(self._store.readings, key=lambda r: (r.series, r.time_us))
+
+    def dead_letters(self) -> list[tuple[Partition, Rejection]]:
+        return sorted(self._store.dead_letters, key=lambda d: (d[0], d[1].offset, d[1].index))
+
+    def attributes(self, metric: str) -> dict[str, str]:
+        return next(said for name, said in self._store.attributes.items() if name[2] == metric)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class TimescalePlace:
+    """A migrated database, emptied."""
+
+    def __init__(self, owner_dsn: str, writer_dsn: str) -> None:
+        self._writer_dsn = writer_dsn
+        self._sinks: list[TimescaleSink] = []
+        self._look = psycopg.connect(owner_dsn, autocommit=True)
+        self._look.execute("SET search_path TO public; SET timezone TO 'UTC'")
+        self._look.execute("TRUNCATE readings, series, tenants, progress, dead_letters")
+
+    def sink(self, owner: str, max_series_per_tenant: int = 1000) -> ReadingsSink:
+        self._sinks.append(TimescaleSink(self._writer_dsn, owner, max_series_per_tenant))
+        return self._sinks[-1]
+
+    def readings(self) -> list[StoredReading]:
+        rows = self._look.execute(
+            """
+            SELECT tenant, source, metric, (extract(epoch FROM ts) * 1000000)::bigint, r.value, r.quality
+            FROM readings AS r JOIN series USING (series_id)
+            """
+        )
+        found = [StoredReading((tenant, source, metric), *rest) for tenant, source, metric, *rest in rows]
+        return sorted(found, key=lambda r: (r.series, r.time_us))
+
+    def dead_letters(self) -> list[tuple[Partition, Rejection]]:
+        rows = self._look.execute(
+            """
+            SELECT topic, partition, "offset", index, reason, detail, payload, payload_bytes
+            FROM dead_letters ORDER BY topic, partition, "offset", index
+            """
+        )
+        return [
+            (Partition(topic, number), Rejection(offset, index, Reason(reason), detail, payload, length))
+            for topic, number, offset, index, reason, detail, payload, length in rows
+        ]
+
+    def attributes(self, metric: str) -> dict[str, str]:
+        row = self._look.execute("SELECT attributes FROM series WHERE metric = %s", (metric,)).fetchone()
+        assert row is not None
+        return dict(row[0])
+
+    def close(self) -> None:
+        for sink in self._sinks:
+            sink.close()
+        self._look.close()
+
+
+def as_writer(owner_dsn: str, writer_dsn: str) -> str:
+    """Return how a worker connects to the database of ``owner_dsn``."""
+    database = psycopg.conninfo.conninfo_to_dict(owner_dsn)["dbname"]
+    return make_conninfo(writer_dsn, dbname=database)
