@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from jobs.producer import ReadingsProducer
+from jobs.pace import Pace
+from jobs.producer import Message, ReadingsProducer
 from schemas import encode
 from streams.core.batch import Float64, Int64
 
@@ -84,14 +85,6 @@ class Block(NamedTuple):
     series_index: Int64
     time_us: Int64
     value: Float64
-
-
-class Message(NamedTuple):
-    """One Kafka message and how many readings it holds."""
-
-    key: bytes
-    value: bytes
-    readings: int
 
 
 def assets(load: Load) -> list[Asset]:
@@ -218,13 +211,10 @@ def send(load: Load, producer: ReadingsProducer, rate: float, flush_s: float = 6
     Raises :class:`~streams.errors.ServiceUnavailable` when not all of it was delivered.
     """
     began = time.perf_counter()
-    accepted = 0
+    pace = Pace(rate, clock=time.perf_counter, wait=producer.poll)
     for message in messages(load):
-        if rate:
-            while (ahead_s := accepted / rate - (time.perf_counter() - began)) > 0:
-                producer.poll(ahead_s)
-        producer.send(*message)
-        accepted += message.readings
+        pace.take(message.readings)
+        producer.send(message)
     producer.finish(flush_s)
     seconds = time.perf_counter() - began
     deliveries = producer.deliveries

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, Producer
 
@@ -15,7 +15,16 @@ from streams.errors import ServiceUnavailable
 MAX_BUFFERED_MESSAGES = 20_000
 MAX_BUFFERED_KBYTES = 65_536
 LINGER_MS = 5
-LOOK_AT_KAFKA = "See whether the broker runs and the topic exists: streamgauge doctor"
+LOOK_AT_KAFKA = "See whether the broker runs: streamgauge doctor"
+CREATE_TOPICS = "Create the topics: streamgauge topics apply"
+
+
+class Message(NamedTuple):
+    """One Kafka message and how many readings it holds."""
+
+    key: bytes
+    value: bytes
+    readings: int
 
 
 @dataclass(slots=True)
@@ -54,6 +63,7 @@ class ReadingsProducer:
         self.topic = topic
         self.deliveries = Deliveries()
         self._on_trouble = on_trouble
+        self._hint = LOOK_AT_KAFKA
         config: dict[str, Any] = {
             "bootstrap.servers": bootstrap,
             "client.id": "streamgauge",
@@ -70,23 +80,28 @@ class ReadingsProducer:
         }
         self._producer = Producer(config)
 
-    def offer(self, key: bytes, value: bytes, readings: int) -> bool:
-        """Take one message that holds so many ``readings``; return False when the buffer is full."""
+    def offer(self, message: Message) -> bool:
+        """Take one message; return False when the buffer is full."""
         try:
-            self._producer.produce(self.topic, value, key, on_delivery=partial(self._delivered, readings))
+            self._producer.produce(
+                self.topic,
+                message.value,
+                message.key,
+                on_delivery=partial(self._delivered, message.readings),
+            )
         except BufferError:
             return False
-        self.deliveries.accepted += readings
+        self.deliveries.accepted += message.readings
         self.deliveries.messages += 1
-        self.deliveries.bytes += len(value)
+        self.deliveries.bytes += len(message.value)
         return True
 
-    def send(self, key: bytes, value: bytes, readings: int) -> None:
+    def send(self, message: Message) -> None:
         """Take one message, waiting while the buffer is full.
 
         Raises :class:`~streams.errors.ServiceUnavailable` once a message was given up.
         """
-        while not self.offer(key, value, readings):
+        while not self.offer(message):
             self._producer.poll(0.05)
             self.check()
         self._producer.poll(0)
@@ -121,7 +136,7 @@ class ReadingsProducer:
         if self.deliveries.failed:
             raise ServiceUnavailable(
                 f"Kafka did not take {self.deliveries.failed} readings: {self.deliveries.last_error}",
-                hint=LOOK_AT_KAFKA,
+                hint=self._hint,
             )
 
     def _delivered(self, readings: int, error: KafkaError | None, _message: object) -> None:
@@ -130,6 +145,8 @@ class ReadingsProducer:
         else:
             self.deliveries.failed += readings
             self.deliveries.last_error = error.str()
+            if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+                self._hint = CREATE_TOPICS
 
     def _trouble(self, error: KafkaError) -> None:
         self.deliveries.last_error = error.str()
