@@ -44,6 +44,7 @@ POM = f"""\
 """
 
 # Paths are relative to the working directory: neither properties nor log.dirs then has to quote one.
+# The session is short because a broker that was killed cannot come back before its last one expired.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -51,6 +52,8 @@ controller.quorum.voters=1@127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
 controller.listener.names=CONTROLLER
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 log.dirs={log_dir}
 log.segment.bytes=67108864
 log.cleaner.dedupe.buffer.size=8388608

@@ -36,16 +36,15 @@ class ServiceProcess:
         with self.lock_file.open("a") as lock, log.open("ab") as output:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             lock.truncate(0)
-            # The shell writes the pid that exec keeps: lock and pid agree, whoever is killed and when.
-            script = f'echo $$ >&{lock.fileno()} && exec "$@"'
+            # The lock is the process's standard input, which no service reads. The shell writes the
+            # pid that exec keeps: lock and pid agree, whoever is killed and when.
             child = subprocess.Popen(
-                ["/bin/sh", "-c", script, "sh", *argv],
-                stdin=subprocess.DEVNULL,
+                ["/bin/sh", "-c", 'echo $$ >&0 && exec "$@"', "sh", *argv],
+                stdin=lock,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
                 start_new_session=True,
-                pass_fds=(lock.fileno(),),
             )
         self._until(lambda: self.pid() is not None or child.poll() is not None, 10.0)
 

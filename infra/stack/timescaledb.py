@@ -75,6 +75,8 @@ class TimescaleDb:
         if not (self.data / "cluster").is_dir():
             say("creating the database cluster")
             self._create_cluster(jail)
+        # Nobody uses the cluster, or this process's lock were held; but the pid in here may be somebody's.
+        (self.data / "cluster/postmaster.pid").unlink(missing_ok=True)
         (self.data / "cluster/postgresql.conf").write_text(
             configuration(self.state.ports["timescaledb"], psutil.virtual_memory().total)
         )
