@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 from sinks.memory import MemorySink, MemoryStore, StoredReading
 from sinks.protocols import Partition, ReadingsSink
@@ -38,7 +37,7 @@ class MemoryPlace:
     def __init__(self) -> None:
         self._store = MemoryStore()
 
-    def sink(self, owner: str, max_series_per_tenant: int = 1000) -> ReadingsSink:  # noqa: ARG002
+    def sink(self, owner: str, max_series_per_tenant: int = 1000) -> ReadingsSink:
         return MemorySink(self._store, max_series_per_tenant)
 
     def readings(self) -> list[StoredReading]:
@@ -99,9 +98,3 @@ class TimescalePlace:
         for sink in self._sinks:
             sink.close()
         self._look.close()
-
-
-def as_writer(owner_dsn: str, writer_dsn: str) -> str:
-    """Return how a worker connects to the database of ``owner_dsn``."""
-    database = psycopg.conninfo.conninfo_to_dict(owner_dsn)["dbname"]
-    return make_conninfo(writer_dsn, dbname=database)

@@ -11,9 +11,9 @@ from sinks.memory import StoredReading
 from sinks.protocols import Fenced, Part, Partition, Progress, Written
 from streams.core.rejection import WHOLE_RECORD, Reason, Rejection
 from streams.core.series import SeriesKey, SeriesTable
-from streams.settings import Settings
 from tests.builders import BASE_US, P0, P1, columns, flush_of, series_table
-from tests.contract.places import MemoryPlace, Place, TimescalePlace, as_writer
+from tests.contract.places import MemoryPlace, Place, TimescalePlace
+from tests.databases import as_writer
 
 EMPTY = Rejection.of(2, WHOLE_RECORD, Reason.EMPTY, "no value", b"")
 
@@ -24,7 +24,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         yield MemoryPlace()
         return
     owner_dsn = request.getfixturevalue("database")
-    opened = TimescalePlace(owner_dsn, as_writer(owner_dsn, Settings().writer_dsn))
+    opened = TimescalePlace(owner_dsn, as_writer(owner_dsn))
     yield opened
     opened.close()
 
