@@ -1,0 +1,38 @@
+"""The order of the stages, stated once."""
+
+from __future__ import annotations
+
+from streams.core.batch import Decoded, Messages
+from streams.core.decode import Decoder, ResolveSchemaId
+from streams.core.limits import Limits
+from streams.core.series import SeriesTable
+from streams.core.validate import Validator
+
+STAGES = ("decode", "validate")
+"""What a chunk goes through before it is collected for a flush, in this order."""
+
+MAX_NAMES = 2_000_000
+"""Names remembered before they are all forgotten and learnt again; bounds the memory."""
+
+
+class Pipeline:
+    """Runs chunks through the stages.
+
+    >>> import numpy as np
+    >>> pipeline = Pipeline(Limits())
+    >>> value = b'{"source":"pump-1","metric":"rpm","time":"2026-01-31T12:00:00Z","value":1450}'
+    >>> decoded, series = pipeline(Messages([value], [None], np.array([7]), np.array([1769860800000])))
+    >>> series.keys[decoded.columns.series[0]].metric, decoded.rejections
+    ('rpm', [])
+    """
+
+    def __init__(self, limits: Limits, resolve_schema_id: ResolveSchemaId | None = None) -> None:
+        self._decoder = Decoder(limits, SeriesTable(), resolve_schema_id)
+        self._validator = Validator(limits)
+
+    def __call__(self, messages: Messages) -> tuple[Decoded, SeriesTable]:
+        """Return the readings and refusals of a chunk, and the table that its series point into."""
+        self._decoder.reset_if_over(MAX_NAMES)
+        decoded = self._decoder.decode(messages)
+        series = self._decoder.series
+        return self._validator.validate(decoded, series, self._decoder.producers), series

@@ -1,0 +1,204 @@
+"""One worker process: from start to the last flush. ``python -m streams.worker`` runs one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import signal
+import socket
+import stat
+import sys
+import tempfile
+import uuid
+from dataclasses import fields
+from pathlib import Path
+
+import faust
+from prometheus_client import CollectorRegistry
+from sinks.redis.status import RedisStatusBoard
+
+from sinks.timescale.sink import TimescaleSink
+from streams.agents.flush import FlushPolicy
+from streams.agents.readings import ReadingsAgent
+from streams.agents.sink_thread import SinkThread
+from streams.core.limits import Limits
+from streams.core.pipeline import Pipeline
+from streams.logs import set_up_logging
+from streams.membership import Slot, take_slot
+from streams.observe import Observer
+from streams.settings import Settings, state_dir
+from streams.transport.app import ChunkApp
+from streams.transport.chunk import Chunk
+from streams.web import Pages
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 5.0
+LEAVE_S = 4.0
+STATUS_EVERY_S = 1.0
+STATUS_TTL_S = 5.0
+
+
+class Worker:
+    """Consumes the readings topic into a sink until it is told to stop."""
+
+    def __init__(self, settings: Settings, slot: Slot) -> None:
+        self.owner_id = f"{slot.name}-{uuid.uuid4().hex[:8]}"
+        self._settings = settings
+        self._slot = slot
+        self._board = RedisStatusBoard(settings.redis_url.get_secret_value())
+        self._registry = CollectorRegistry()
+        self._observer = Observer(self._registry)
+        self._pages = Pages(self._registry, self._not_ready)
+        self._sink = SinkThread(
+            TimescaleSink(settings.writer_dsn, self.owner_id, settings.max_series_per_tenant)
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set; raises when going on is not possible."""
+        settings = self._settings
+        fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._agent = agent = ReadingsAgent(
+            self.owner_id,
+            Pipeline(limits_of(settings)),
+            self._sink,
+            FlushPolicy(settings.flush_rows, settings.flush_ms / 1000),
+            self._observer,
+            settings.session_timeout_s / 2,
+            fatal,
+        )
+        app = self._app(agent)
+        url = await self._pages.start(settings.metrics_host, settings.metrics_port)
+        log.info("Worker %s starts; its pages are at %s", self.owner_id, url)
+        tasks = [asyncio.create_task(agent.flush_forever()), asyncio.create_task(self._tell_status(url))]
+        try:
+            await app.start()
+            agent.seeker = app.chunk_consumer
+            await self._until_ended(app, stop, fatal)
+            await self._leave(app, agent)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await self._pages.stop()
+        await self._sink.close()
+
+    def _app(self, agent: ReadingsAgent) -> ChunkApp:
+        settings = self._settings
+        app = ChunkApp(
+            settings.group,
+            owner=agent.ownership,
+            hot_topics=frozenset({settings.readings_topic}),
+            broker=[f"kafka://{address.strip()}" for address in settings.kafka.split(",")],
+            broker_session_timeout=settings.session_timeout_s,
+            broker_heartbeat_interval=settings.session_timeout_s / 5,
+            broker_rebalance_timeout=1.5 * settings.session_timeout_s,
+            consumer_group_instance_id=self._slot.name,
+            store="memory://",
+            datadir=str(state_dir() / "faust"),
+        )
+
+        @app.agent(app.hot_topic(settings.readings_topic), name="readings")
+        async def readings(stream: faust.StreamT[Chunk]) -> None:
+            await agent.run(stream)
+
+        return app
+
+    async def _until_ended(self, app: ChunkApp, stop: asyncio.Event, fatal: asyncio.Future[None]) -> None:
+        ends = [
+            asyncio.ensure_future(event)
+            for event in (stop.wait(), app._crashed.wait(), app._stopped.wait(), fatal)
+        ]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if fatal.done():
+            fatal.result()
+        for end in ends:
+            end.cancel()
+        if not stop.is_set():
+            raise RuntimeError(f"the Kafka consumer ended: {app.crash_reason!r}")
+
+    async def _leave(self, app: ChunkApp, agent: ReadingsAgent) -> None:
+        log.info("Stopping: storing what was taken, then leaving the group")
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await agent.stop()
+        except TimeoutError:
+            log.warning("The last flush did not end in %.0f s; its readings stay in Kafka", DRAIN_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await app.chunk_consumer.tell_stored()
+                await app.chunk_consumer.leave_on_stop()
+                await app.stop()
+        log.info("Stopped")
+
+    def _not_ready(self) -> str:
+        ownership = self._agent.ownership
+        if ownership.halted:
+            return "; ".join(
+                f"{tp.topic}/{tp.partition} is halted: {why}" for tp, why in ownership.halted.items()
+            )
+        return "" if ownership.held else "no partition is assigned"
+
+    async def _tell_status(self, metrics_url: str) -> None:
+        while True:
+            await asyncio.sleep(STATUS_EVERY_S)
+            ownership = self._agent.ownership
+            self._observer.held.set(len(ownership.held))
+            self._observer.halted.set(len(ownership.halted))
+            status = {
+                **self._observer.status(),
+                "owner": self.owner_id,
+                "host": socket.gethostname(),
+                "partitions": sorted(tp.partition for tp in ownership.held),
+                "halted": {str(tp.partition): why for tp, why in ownership.halted.items()},
+                "metrics_url": f"{metrics_url}/metrics",
+            }
+            await asyncio.to_thread(self._board.publish, self.owner_id, status, STATUS_TTL_S)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return the bounds of input that the settings ask for."""
+    return Limits(**{limit.name: getattr(settings, limit.name) for limit in fields(Limits)})
+
+
+def lock_directory(settings: Settings) -> Path:
+    """Return where the slots of this Kafka cluster's workers are locked on this host."""
+    cluster = hashlib.sha256(settings.kafka.encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"streamgauge-{os.getuid()}" / cluster
+
+
+def stop_when_closed(fd: int, stop: asyncio.Event) -> None:
+    """Stop when the pipe that a supervisor holds open is closed: the supervisor is gone."""
+    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+        asyncio.get_running_loop().add_reader(fd, stop.set)
+
+
+async def run_until_told(worker: Worker) -> None:
+    """Run ``worker`` until SIGTERM, SIGINT, or the end of its supervisor."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop_when_closed(sys.stdin.fileno(), stop)
+    await worker.run(stop)
+
+
+def main() -> None:
+    """Run one worker process; exit code 0 after a stop, 1 when it could not go on."""
+    settings = Settings()
+    set_up_logging(settings.log_format, settings.log_level)
+    slot = take_slot(lock_directory(settings), settings.group)
+    worker = Worker(settings, slot)
+    try:
+        asyncio.run(run_until_told(worker))
+    except Exception:
+        log.exception("Worker %s ends: it cannot go on", worker.owner_id)
+        logging.shutdown()
+        # The consumer's thread may not end by itself, and nothing here is worth waiting for: what
+        # counts is in the database.
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""Real worker processes on a real topic and a database of their own, and what they stored."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from jobs.generate import Encoding, Load, messages
+from jobs.producer import ReadingsProducer
+from streams.settings import Settings
+
+PATIENCE_S = 90.0
+SESSION_S = 6.0
+
+
+def eventually(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Wait until ``condition`` holds; fail with ``what`` was waited for."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {patience_s:.0f} s for: {what}"
+        time.sleep(0.02)
+
+
+class WorkerProcess:
+    """One worker process. ``log`` is where its words are."""
+
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("ab") as sink:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "streams.worker"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Ask it to stop; return its exit code."""
+        self.process.terminate()
+        return self.process.wait(30)
+
+    def said(self, words: str) -> bool:
+        """Tell whether its log holds ``words``."""
+        return words in self.log.read_text(errors="replace")
+
+
+@dataclass(slots=True)
+class Ingest:
+    """A topic, a database, and the workers between them."""
+
+    topic: str
+    dsn: str
+    settings: Settings
+    directory: Path
+    admin: AdminClient
+    session: psycopg.Connection[Any]
+    cleanup: ExitStack
+
+    def worker(self, **environment: str) -> WorkerProcess:
+        """Start a worker; it is killed at the end of the test if it still runs."""
+        values = {
+            **os.environ,
+            "STREAMGAUGE_KAFKA": self.settings.kafka,
+            "STREAMGAUGE_DATABASE_URL": self.dsn,
+            "STREAMGAUGE_REDIS_URL": self.settings.redis_url.get_secret_value(),
+            "STREAMGAUGE_READINGS_TOPIC": self.topic,
+            "STREAMGAUGE_GROUP": self.topic,
+            "STREAMGAUGE_SESSION_TIMEOUT_S": str(SESSION_S),
+            "STREAMGAUGE_LOG_FORMAT": "human",
+            **environment,
+        }
+        worker = WorkerProcess(values, self.directory / f"worker-{uuid4().hex[:6]}.log")
+        self.cleanup.callback(worker.kill)
+        return worker
+
+    def publish(self, load: Load) -> None:
+        """Send a load and wait until the broker has it."""
+        producer = ReadingsProducer(self.settings.kafka, self.topic)
+        for message in messages(load):
+            producer.send(message)
+        assert producer.flush(60) == 0
+
+    def log_ends(self) -> dict[int, int]:
+        """Return the end of each partition's log, as a reader of committed records sees it."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.settings.kafka,
+                "group.id": f"{self.topic}-ends",
+                "isolation.level": "read_committed",
+            }
+        )
+        numbers = consumer.list_topics(self.topic, timeout=10).topics[self.topic].partitions
+        ends = {
+            number: consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=10)[1]
+            for number in numbers
+        }
+        consumer.close()
+        return ends
+
+    def progress(self) -> dict[int, int]:
+        """Return the stored next offset of each partition."""
+        rows = self.session.execute(
+            "SELECT partition, next_offset FROM progress WHERE topic = %s", (self.topic,)
+        )
+        return dict(rows.fetchall())
+
+    def drained(self) -> None:
+        """Wait until everything in the log is stored."""
+        ends = self.log_ends()
+        eventually(lambda: self.progress() == ends, f"progress {self.progress()} to reach {ends}")
+
+    def one(self, query: str, *parameters: object) -> Any:
+        """Return the only value of a query."""
+        row = self.session.execute(query, parameters).fetchone()
+        assert row is not None
+        return row[0]
+
+    def written(self) -> int:
+        """Return how many readings progress says were written."""
+        return int(self.one("SELECT coalesce(sum(written), 0) FROM progress WHERE topic = %s", self.topic))
+
+    def wait_written(self, count: int) -> None:
+        """Wait until at least ``count`` readings are written."""
+        eventually(lambda: self.written() >= count, f"{count} readings written")
+
+    def assert_exactly(self, count: int) -> None:
+        """Check that each of ``count`` readings is there once, and that every count adds up."""
+        self.drained()
+        row = self.session.execute(
+            "SELECT count(*), count(DISTINCT (series_id, ts)) FROM readings"
+        ).fetchone()
+        dead_letters = self.one("SELECT count(*) FROM dead_letters")
+        assert row == (count, count)
+        assert (self.written(), dead_letters) == (count, 0)
+
+
+@contextmanager
+def ingest(dsn: str, directory: Path, partitions: int, config: dict[str, str]) -> Iterator[Ingest]:
+    """Make a topic of its own for one test; the database starts empty."""
+    settings = Settings()
+    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    topic = f"test.{uuid4().hex[:10]}"
+    topic_config = {"message.timestamp.type": "LogAppendTime", **config}
+    created = admin.create_topics([NewTopic(topic, partitions, 1, config=topic_config)])
+    created[topic].result(30)
+    with ExitStack() as cleanup, psycopg.connect(dsn, autocommit=True) as session:
+        session.execute("TRUNCATE readings, dead_letters, progress")
+        cleanup.callback(lambda: admin.delete_topics([topic])[topic].result(30))
+        yield Ingest(topic, dsn, settings, directory, admin, session, cleanup)
+
+
+def load(readings: int, encoding: Encoding = Encoding.BATCH, **changed: Any) -> Load:
+    """Return a load of ``readings`` in batches of 100."""
+    defaults: dict[str, Any] = {
+        "readings": readings,
+        "batch": 100,
+        "producers": 16,
+        "series": 1000,
+        "start_us": 1_790_000_000_000_000,
+        "interval_us": 1_000_000,
+        "epoch": 1,
+        "encoding": encoding,
+    }
+    return Load(**{**defaults, **changed})
+
+
+MakeIngest = Callable[..., Ingest]
+
+
+@pytest.fixture
+def make_ingest(database: str, tmp_path: Path) -> Iterator[MakeIngest]:
+    """Make an ingest with so many partitions and such a topic configuration (``_`` for ``.``)."""
+    with ExitStack() as stack:
+
+        def make(partitions: int = 4, **config: str) -> Ingest:
+            named = {name.replace("_", "."): value for name, value in config.items()}
+            return stack.enter_context(ingest(database, tmp_path, partitions, named))
+
+        yield make
