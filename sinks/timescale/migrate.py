@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -9,6 +10,10 @@ from typing import Any
 
 import psycopg
 from psycopg import errors
+
+from streams.errors import UserError
+
+log = logging.getLogger(__name__)
 
 _LOCK_KEY = 0x53_74_72_67_61_75_67_65
 _LOCK_WAIT = "60s"
@@ -28,8 +33,8 @@ _JOURNAL = """
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-class MigrationError(Exception):
-    """The database cannot be brought to this program's schema; the message says what to do."""
+class MigrationError(UserError):
+    """The database cannot be brought to this program's schema; ``hint`` says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ def migrate(dsn: str, dry_run: bool = False) -> list[str]:
         return pending(dsn)
     with psycopg.connect(dsn, autocommit=True, application_name="streamgauge migrate") as connection:
         connection.execute("SET search_path TO public")
+        connection.add_notice_handler(_pass_warning_on)
         _lock(connection)
         _ensure_extension(connection)
         connection.execute(_JOURNAL)
@@ -83,12 +89,19 @@ def migrate(dsn: str, dry_run: bool = False) -> list[str]:
         return [migration.name for migration in missing]
 
 
+def _pass_warning_on(notice: errors.Diagnostic) -> None:
+    if notice.severity_nonlocalized == "WARNING":
+        log.warning("%s", notice.message_primary)
+
+
 def _lock(connection: Connection) -> None:
     connection.execute(f"SET lock_timeout TO '{_LOCK_WAIT}'")
     try:
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK_KEY,))
     except errors.LockNotAvailable as error:
-        raise MigrationError(f"another migration has run for {_LOCK_WAIT}: try again later") from error
+        raise MigrationError(
+            f"another migration has run for {_LOCK_WAIT}", hint="Wait until it has ended, then try again."
+        ) from error
 
 
 def _ensure_extension(connection: Connection) -> None:
@@ -98,13 +111,13 @@ def _ensure_extension(connection: Connection) -> None:
         connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
     except errors.InsufficientPrivilege as error:
         raise MigrationError(
-            "this user may not create the extension: as an administrator of this database, "
-            "run CREATE EXTENSION timescaledb"
+            "this user may not create the extension in this database",
+            hint="As an administrator of this database, run: CREATE EXTENSION timescaledb;",
         ) from error
     except psycopg.Error as error:
         raise MigrationError(
-            "TimescaleDB is missing from this server: install it, add it to shared_preload_libraries "
-            f"and restart ({str(error).splitlines()[0]})"
+            f"the server has no TimescaleDB: {str(error).splitlines()[0]}",
+            hint="Install it, add timescaledb to shared_preload_libraries, and restart the server.",
         ) from error
 
 
@@ -114,12 +127,19 @@ def _missing(connection: Connection) -> list[Migration]:
     for (name, checksum), migration in zip(applied, ships, strict=False):
         if name != migration.name:
             raise MigrationError(
-                f"the database has {name} where this program has {migration.name}: use its version"
+                f"the database has {name} where this program has {migration.name}",
+                hint="It was migrated by another version of the program: use that one, or a later one.",
             )
         if checksum != migration.checksum:
-            raise MigrationError(f"{name}.sql was changed after it was applied: restore it, add a new file")
+            raise MigrationError(
+                f"{name}.sql was changed after it was applied",
+                hint="Restore the file, and put the change into a new one.",
+            )
     if len(applied) > len(ships):
-        raise MigrationError(f"the database is newer than this program (it has {applied[-1][0]}): upgrade")
+        raise MigrationError(
+            f"the database is newer than this program: it has {applied[-1][0]}",
+            hint="Install the version of the program that migrated it, or a later one.",
+        )
     return ships[len(applied) :]
 
 
@@ -134,10 +154,13 @@ def _applied(connection: Connection) -> list[tuple[str, str]]:
 def _apply(connection: Connection, migration: Migration) -> None:
     try:
         with connection.transaction():
-            connection.execute(migration.sql)
+            connection.execute(migration.sql.encode())
             connection.execute(
                 "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)",
                 (migration.name, migration.checksum),
             )
     except psycopg.Error as error:
-        raise MigrationError(f"{migration.name}.sql was refused and undone: {error}") from error
+        raise MigrationError(
+            f"{migration.name}.sql was refused and undone: {error.diag.message_primary or error}",
+            hint=error.diag.message_hint or "The migrations before it were applied, and stay.",
+        ) from error

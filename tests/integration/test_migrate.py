@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from sinks.timescale import migrate as module
+from sinks.timescale.migrate import Migration, MigrationError, migrate, pending, shipped
+from tests.databases import as_writer, empty_database
+
+pytestmark = pytest.mark.stack
+
+SHIPPED = shipped()
+ALL = [migration.name for migration in SHIPPED]
+
+
+@pytest.fixture
+def empty() -> Iterator[str]:
+    with empty_database() as dsn:
+        yield dsn
+
+
+def ask(dsn: str, question: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(question).fetchall()
+
+
+def test_a_new_database_gets_every_migration_once(empty: str) -> None:
+    assert migrate(empty) == ALL
+    assert migrate(empty) == []
+    assert ask(empty, "SELECT name FROM schema_migrations ORDER BY name") == [(name,) for name in ALL]
+
+
+def test_a_dry_run_tells_and_changes_nothing(empty: str) -> None:
+    assert migrate(empty, dry_run=True) == ALL
+    assert ask(empty, "SELECT to_regclass('schema_migrations'), to_regclass('readings')") == [(None, None)]
+    migrate(empty)
+    assert pending(empty) == []
+
+
+def test_concurrent_calls_apply_each_migration_once(empty: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(migrate, [empty] * 4))
+    assert sorted(results) == [[], [], [], ALL]
+
+
+def test_only_what_is_missing_is_applied(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(module, "shipped", lambda: SHIPPED[:2])
+        assert migrate(empty) == ALL[:2]
+    assert pending(empty) == ALL[2:]
+    assert migrate(empty) == ALL[2:]
+
+
+def test_a_file_that_was_changed_after_it_was_applied_is_an_error(
+    empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(empty)
+    changed = [replace(SHIPPED[0], sql="SELECT 1"), *SHIPPED[1:]]
+    monkeypatch.setattr(module, "shipped", lambda: changed)
+    with pytest.raises(MigrationError, match=f"{ALL[0]}.sql was changed"):
+        migrate(empty)
+    with pytest.raises(MigrationError, match=f"{ALL[0]}.sql was changed"):
+        pending(empty)
+
+
+def test_a_newer_database_is_an_error(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(empty)
+    monkeypatch.setattr(module, "shipped", lambda: SHIPPED[:-1])
+    with pytest.raises(MigrationError, match="newer than this program"):
+        migrate(empty)
+
+
+def test_a_database_of_another_history_is_an_error(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(empty)
+    monkeypatch.setattr(module, "shipped", lambda: [Migration("0000_other", "SELECT 1"), *SHIPPED])
+    with pytest.raises(MigrationError, match="0000_other"):
+        migrate(empty)
+
+
+def test_a_migration_that_fails_is_undone_and_those_before_it_stay(
+    empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = Migration("9999_bad", "CREATE TABLE half (); SELECT 1/0")
+    monkeypatch.setattr(module, "shipped", lambda: [*SHIPPED, bad])
+    with pytest.raises(MigrationError, match=r"9999_bad\.sql was refused and undone: division by zero"):
+        migrate(empty)
+    assert ask(empty, "SELECT to_regclass('half'), to_regclass('readings') IS NOT NULL") == [(None, True)]
+    assert pending(empty) == ["9999_bad"]
+
+
+def test_a_user_who_may_not_create_the_extension_is_told_what_to_do(empty: str) -> None:
+    with pytest.raises(MigrationError, match="may not create the extension") as caught:
+        migrate(as_writer(empty))
+    assert "CREATE EXTENSION timescaledb" in caught.value.hint
+
+
+def test_readings_is_a_hypertable_of_days_with_one_index(empty: str) -> None:
+    migrate(empty)
+    assert ask(empty, "SELECT time_interval::text FROM timescaledb_information.dimensions") == [("1 day",)]
+    assert ask(empty, "SELECT indexname FROM pg_indexes WHERE tablename = 'readings'") == [
+        ("readings_series_id_ts",)
+    ]
+
+
+def test_a_reading_takes_no_padding(empty: str) -> None:
+    """Columns in descending alignment: 8, 8, 4 and 2 bytes."""
+    migrate(empty)
+    assert ask(
+        empty,
+        "SELECT attname::text, attlen FROM pg_attribute WHERE attrelid = 'readings'::regclass AND attnum > 0"
+        " ORDER BY attnum",
+    ) == [("ts", 8), ("value", 8), ("series_id", 4), ("quality", 2)]
+
+
+UNEXPLAINED = """
+    SELECT c.relname, NULL FROM pg_class AS c
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
+      AND obj_description(c.oid, 'pg_class') IS NULL
+    UNION ALL
+    SELECT c.relname, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
+      AND a.attnum > 0 AND col_description(c.oid, a.attnum) IS NULL
+    UNION ALL
+    SELECT p.proname, NULL FROM pg_proc AS p
+    WHERE p.pronamespace = 'public'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL
+      AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e')
+"""
+
+
+def test_every_table_view_column_and_function_explains_itself(empty: str) -> None:
+    migrate(empty)
+    assert ask(empty, UNEXPLAINED) == []

@@ -1,0 +1,129 @@
+"""Who may do what: analysts read what is documented for them, workers write, and nobody else anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from tests.databases import as_reader, as_writer
+
+pytestmark = pytest.mark.stack
+
+READER = {"readings": "r", "series": "r", "readings_named": "r", "pipeline_progress": "r"}
+WRITER = {
+    "readings": "ar",
+    "series": "arw",
+    "tenants": "arw",
+    "progress": "arw",
+    "dead_letters": "ar",
+    "readings_named": "r",
+    "pipeline_progress": "r",
+}
+LETTERS = {"INSERT": "a", "SELECT": "r", "UPDATE": "w", "DELETE": "d", "TRUNCATE": "D"}
+
+
+def rights(database: str, role: str) -> dict[str, str]:
+    """Return what ``role`` may do with each table and view, in PostgreSQL's letters."""
+    found: dict[str, str] = {}
+    with psycopg.connect(database) as connection:
+        for privilege, letter in LETTERS.items():
+            for (name,) in connection.execute(
+                """
+                SELECT relname FROM pg_class
+                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm')
+                  AND has_table_privilege(%s, oid, %s)
+                """,
+                (role, privilege),
+            ):
+                found[name] = found.get(name, "") + letter
+    return found
+
+
+def functions(database: str, role: str) -> set[str]:
+    """Return which of this program's functions ``role`` may call."""
+    with psycopg.connect(database) as connection:
+        rows = connection.execute(
+            """
+            SELECT proname FROM pg_proc AS p
+            WHERE pronamespace = 'public'::regnamespace AND has_function_privilege(%s, p.oid, 'EXECUTE')
+              AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e')
+            """,
+            (role,),
+        )
+        return {name for (name,) in rows}
+
+
+def test_analysts_read_what_is_documented_for_them_and_nothing_else(database: str) -> None:
+    assert rights(database, "streamgauge_reader") == READER
+    assert functions(database, "streamgauge_reader") == set()
+
+
+def test_workers_write_what_they_need_and_delete_nothing(database: str) -> None:
+    assert rights(database, "streamgauge_writer") == WRITER
+    assert functions(database, "streamgauge_writer") == {
+        "find_series",
+        "register_series",
+        "end_abandoned_sessions",
+        "claim_partition",
+        "advance_progress",
+    }
+
+
+def test_nobody_else_sees_anything(database: str) -> None:
+    assert rights(database, "pg_monitor") == {}
+    assert functions(database, "pg_monitor") == set()
+
+
+@pytest.fixture
+def analyst(database: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(as_reader(database), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        "SELECT payload FROM dead_letters",
+        "SELECT epoch FROM progress",
+        "SELECT * FROM tenants",
+        "SELECT claim_partition('readings', 0, 'me', 0)",
+        "SELECT end_abandoned_sessions()",
+        "SET TRANSACTION READ WRITE; INSERT INTO readings VALUES (now(), 1, 1, 0)",
+        "SET TRANSACTION READ WRITE; CREATE TABLE mine ()",
+    ],
+)
+def test_an_analyst_is_refused(analyst: psycopg.Connection, forbidden: str) -> None:
+    with pytest.raises(errors.InsufficientPrivilege):
+        analyst.execute(forbidden.encode())
+
+
+def test_an_analyst_is_limited_to_reading_and_to_five_minutes(analyst: psycopg.Connection) -> None:
+    assert analyst.execute("SHOW statement_timeout").fetchone() == ("5min",)
+    assert analyst.execute("SHOW default_transaction_read_only").fetchone() == ("on",)
+
+
+def test_a_worker_may_neither_delete_nor_change_readings(database: str) -> None:
+    with psycopg.connect(as_writer(database), autocommit=True) as worker:
+        for forbidden in (
+            "DELETE FROM readings",
+            "UPDATE readings SET value = 0",
+            "DELETE FROM dead_letters",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                worker.execute(forbidden.encode())
+
+
+def test_values_that_are_no_numbers_are_null_to_an_analyst(
+    database: str, analyst: psycopg.Connection
+) -> None:
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("INSERT INTO series (tenant, source, metric) VALUES ('t', 's', 'm')")
+        owner.execute(
+            "INSERT INTO readings SELECT now(), value, series_id, 2 FROM series,"
+            " unnest('{1.5, NaN, Infinity, -Infinity, 1e308, -1e308}'::float8[]) AS value WHERE metric = 'm'"
+        )
+    seen = analyst.execute("SELECT value FROM readings_named ORDER BY value NULLS LAST").fetchall()
+    assert seen == [(-1e308,), (1.5,), (1e308,), (None,), (None,), (None,)]
