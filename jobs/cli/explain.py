@@ -1,19 +1,24 @@
-"""Turns what drivers raise into a sentence for the user."""
+"""Turns what drivers and validators raise into a sentence for the user."""
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from streams.errors import ServiceUnavailable, UserError
+from streams.errors import ServiceUnavailable, UsageError, UserError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 START_STACK = "Start the local stack with `streamgauge stack up`, or look with `streamgauge doctor`."
 
-# Exception classes by module: a driver that was never imported cannot have raised, so nothing is imported.
+# By module and class name: a driver that was never imported cannot have raised, so none is imported here.
 _SERVICES = {
-    "psycopg": (("OperationalError",), "TimescaleDB"),
-    "redis": (("ConnectionError", "TimeoutError"), "Redis"),
-    "confluent_kafka": (("KafkaException",), "Kafka"),
-    "sinks.protocols": (("SinkUnavailable",), "TimescaleDB"),
+    ("psycopg", "OperationalError"): "TimescaleDB",
+    ("redis", "ConnectionError"): "Redis",
+    ("redis", "TimeoutError"): "Redis",
+    ("confluent_kafka", "KafkaException"): "Kafka",
+    ("sinks.protocols", "SinkUnavailable"): "TimescaleDB",
 }
 
 
@@ -27,9 +32,26 @@ def explain(error: BaseException) -> UserError | None:
         return error
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         return UserError(f"{error.strerror}: {error.filename}", hint="Check the path and your rights to it.")
-    for module_name, (class_names, service) in _SERVICES.items():
-        module = sys.modules.get(module_name)
-        if module and isinstance(error, tuple(getattr(module, name) for name in class_names)):
+    if _is(error, "tomllib", "TOMLDecodeError"):
+        return UsageError(f"streamgauge.toml: {error}", hint="Correct the file in the working directory.")
+    if _is(error, "pydantic", "ValidationError") and error.title == "Settings":  # type: ignore[attr-defined]
+        return _invalid_settings(error)  # type: ignore[arg-type]
+    for (module, name), service in _SERVICES.items():
+        if _is(error, module, name):
             first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
             return ServiceUnavailable(f"{service}: {first_line}", hint=START_STACK)
     return None
+
+
+def _is(error: BaseException, module: str, name: str) -> bool:
+    imported = sys.modules.get(module)
+    return imported is not None and isinstance(error, getattr(imported, name))
+
+
+def _invalid_settings(error: ValidationError) -> UsageError:
+    """One line for each setting, by the name of its variable; values are not shown, they may be secret."""
+    lines = [
+        f"STREAMGAUGE_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}"
+        for each in error.errors(include_input=False, include_url=False)
+    ]
+    return UsageError("\n".join(lines), hint="See `streamgauge config document` for all settings.")
