@@ -12,6 +12,7 @@ import orjson
 from streams.masking import mask_secrets
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_CHATTY = ("aiokafka", "faust", "mode", "streams.transport")  # services that report every step of theirs
 _COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31;1m", "DEBUG": "\x1b[2m"}
 
 
@@ -75,3 +76,5 @@ def set_up_logging(log_format: str = "auto", level: str = "INFO", stream: TextIO
     else:
         handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel("DEBUG" if level == "DEBUG" else "WARNING")

@@ -57,6 +57,7 @@ broker.heartbeat.interval.ms=500
 log.dirs={log_dir}
 log.segment.bytes=67108864
 log.cleaner.dedupe.buffer.size=8388608
+log.cleaner.backoff.ms=1000
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 offsets.topic.num.partitions=4
