@@ -11,12 +11,12 @@ from typing import Protocol
 
 from jobs.batcher import Batcher
 from jobs.epoch import next_epoch
-from jobs.formats.base import BadLine, Defaults, Parser
+from jobs.formats.base import BadLine, Defaults, Parser, fault_of_producer_id
 from jobs.formats.detect import detect, parser_for
 from jobs.lines import MAX_LINE_BYTES, LineReader
 from jobs.pace import Pace
 from jobs.producer import Message, ReadingsProducer
-from streams.errors import UserError
+from streams.errors import UsageError, UserError
 from streams.settings import Settings, state_dir
 
 FLUSH_S = 30.0
@@ -145,6 +145,8 @@ def publish_file(
     Raises :class:`~streams.errors.UserError`, as :meth:`Publisher.run` does, and
     :class:`~streams.errors.ServiceUnavailable` when not everything was delivered.
     """
+    if fault := fault_of_producer_id(producer_id):
+        raise UsageError(fault, hint="Give another --producer.")
     epoch = next_epoch(state_dir() / "epochs", producer_id, time.time_ns() // 1_000_000)
     producer = ReadingsProducer(settings.kafka, settings.readings_topic)
     pace = Pace(rate, clock=time.perf_counter, wait=producer.poll)

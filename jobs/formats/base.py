@@ -15,7 +15,7 @@ from streams.core.limits import Limits
 from streams.core.names import Names
 from streams.core.rejection import Refused
 from streams.core.series import SeriesKey
-from streams.core.validate import EARLIEST_US, LATEST_US, fault_of_series
+from streams.core.validate import EARLIEST_US, LATEST_US, fault_of_producer, fault_of_series
 
 Attributes = tuple[tuple[str, str], ...]
 
@@ -94,6 +94,10 @@ def check(reading: Reading) -> Reading:
         SeriesKey(reading.tenant, reading.source, reading.metric, reading.attributes)
     ):
         raise BadLine(fault)
+    if reading.producer is None and (reading.epoch or reading.sequence is not None):
+        raise BadLine("epoch and sequence need a producer")
+    if reading.producer is not None and (fault := fault_of_producer_id(reading.producer)):
+        raise BadLine(fault)
     if not math.isfinite(reading.value) and reading.quality != BAD:
         raise BadLine(f"value {reading.value} is not finite and its quality is not bad")
     if not EARLIEST_US <= reading.time_us < LATEST_US:
@@ -105,10 +109,25 @@ def check(reading: Reading) -> Reading:
     return reading
 
 
+@lru_cache(maxsize=1024)
+def fault_of_producer_id(name: str) -> str | None:
+    """Return why a worker would refuse a producer's name, or None.
+
+    >>> fault_of_producer_id("plc-7") is None
+    True
+    """
+    if fault := fault_of_producer(name):
+        return fault[1]
+    try:
+        Names(Limits()).producer_index(name)
+    except Refused as refused:
+        return str(refused)
+    return None
+
+
 @lru_cache(maxsize=65_536)
 def _fault_of_series(key: SeriesKey) -> str | None:
-    fault = fault_of_series(key)
-    if fault:
+    if fault := fault_of_series(key):
         return fault[1]
     try:
         Names(Limits()).series_index(*key)

@@ -24,7 +24,7 @@ _LINE = re.compile(
     r"(?P<measurement>(?:[^\\, ]|\\.)+)"
     rf"(?P<tags>(?:,{_NAME}={_NAME})*)"
     rf" +(?P<fields>{_FIELD}(?:,{_FIELD})*)"
-    r"(?: +(?P<time>-?\d+))?\s*"
+    r"(?: +(?P<time>-?\d{1,20}))?\s*"
 )
 _PAIR = re.compile(rf'({_NAME})=("(?:[^"\\]|\\.)*"|(?:[^\\,= ]|\\.)+)')
 _INTEGER = re.compile(r"(-?\d+)i|(\d+)u")
