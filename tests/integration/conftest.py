@@ -1,17 +1,3 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from sinks.timescale.migrate import migrate
-from tests.databases import empty_database
 from tests.integration.ingest import make_ingest as make_ingest
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[str]:
-    """Connection string, as the owner, of a migrated database that is dropped afterwards."""
-    with empty_database() as dsn:
-        migrate(dsn)
-        yield dsn
