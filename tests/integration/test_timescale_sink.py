@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -239,6 +240,19 @@ def test_a_stopped_worker_does_not_keep_its_successor_out(db: Database, where: s
     assert former.returncode == 1
     assert b"terminating connection" in complaint
     assert (db.count("readings"), db.count("dead_letters")) == (3, 1)
+
+
+def test_a_claim_ends_what_the_former_owner_has_had_open_for_long(db: Database) -> None:
+    open_for_long = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
+        " AND datname = current_database() AND xact_start < clock_timestamp() - INTERVAL '3 seconds'"
+    )
+    with stopped_worker(db.writer_dsn, "inside COPY"), sink_of(db.writer_dsn, "successor") as successor:
+        successor.claim(P1, "successor", 0)
+        while db.owner.execute(open_for_long, (session_name("former"),)).fetchone() == (0,):
+            time.sleep(0.05)
+        successor.claim(P0, "successor", 0)
+        assert db.owner.execute(open_for_long, (session_name("former"),)).fetchone() == (0,)
 
 
 def test_a_claim_leaves_a_busy_former_owner_its_other_partitions(db: Database, sink: TimescaleSink) -> None:
