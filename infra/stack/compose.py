@@ -21,7 +21,8 @@ FILE = PROJECT_ROOT / "docker-compose.yml"
 ENGINE_ANSWERS_WITHIN_S = 15
 HEALTHY_WITHIN_S = 300
 READY_WITHIN_S = 60.0
-PASSWORDS = (ADMIN, *ROLES, "redis")
+PASSWORDS = (ADMIN, *ROLES, "redis", "grafana")
+PORTS = (*SERVICES, "prometheus", "grafana")
 
 
 def engine_answers() -> bool:
@@ -54,10 +55,9 @@ class Compose:
 
     def environment(self) -> dict[str, str]:
         """Return what ``docker-compose.yml`` takes from its environment: ports and passwords."""
-        for name in SERVICES:
-            if name not in self._state.ports:
-                self._state.choose_port(name)
-        ports = {f"STREAMGAUGE_{name.upper()}_PORT": str(self._state.ports[name]) for name in SERVICES}
+        for name in set(PORTS) - set(self._state.ports):
+            self._state.choose_port(name)
+        ports = {f"STREAMGAUGE_{name.upper()}_PORT": str(self._state.ports[name]) for name in PORTS}
         passwords = {f"STREAMGAUGE_{name.upper()}_PASSWORD": self._state.secret(name) for name in PASSWORDS}
         return ports | passwords
 
@@ -91,7 +91,13 @@ class Compose:
     def follow(self, names: Collection[str], lines: int, *, forever: bool) -> None:
         """Print the last ``lines`` of each log, and what is added to them ``forever``."""
         options = [f"--tail={lines}", *(["--follow"] if forever else [])]
-        subprocess.run(self.command("logs", *options, *names), env=self._process_environment(), check=False)
+        self.call("logs", *options, *names)
+
+    def call(self, *arguments: str) -> int:
+        """Run any ``docker compose`` command for this checkout; return its exit code."""
+        return subprocess.run(
+            self.command(*arguments), env=self._process_environment(), check=False
+        ).returncode
 
     def _process_environment(self) -> dict[str, str]:
         return os.environ | self.environment()

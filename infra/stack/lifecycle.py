@@ -78,6 +78,13 @@ class Stack:
         names = [service] if service else SERVICES
         self._backend(self._mode()).follow(names, lines, forever=follow)
 
+    def compose(self, arguments: list[str]) -> int:
+        """Run any ``docker compose`` command on this checkout's containers; return its exit code."""
+        if self._mode() != "docker":
+            hint = "Start it in containers: STREAMGAUGE_STACK=docker streamgauge stack up"
+            raise StackError("the stack of this checkout does not run in containers", hint=hint)
+        return Compose(self._state, self._progress).call(*arguments)
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         def waiting() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -79,3 +80,8 @@ def _ensure_database(server: psycopg.Connection) -> None:
                 sql.Identifier(DATABASE), sql.Identifier(f"{DATABASE}_owner")
             )
         )
+
+
+if __name__ == "__main__":
+    # In docker-compose.yml, where this runs in a container of its own.
+    provision(os.environ["ADMIN_URL"], lambda role: os.environ[f"{role.upper()}_PASSWORD"])

@@ -81,6 +81,21 @@ def env(as_json: JsonFlag = False) -> None:
         typer.echo(f"export STREAMGAUGE_{name.upper()}={shlex.quote(value)}")
 
 
+@app.command(
+    epilog=examples(
+        "streamgauge stack compose --profile workers up --detach --scale worker=2",
+        "streamgauge stack compose --profile metrics up --detach",
+    ),
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def compose(context: typer.Context) -> None:
+    """Run a docker compose command on this checkout's containers, with its ports and passwords.
+
+    Exit codes: those of docker compose; 1 if the stack does not run in containers.
+    """
+    raise typer.Exit(_stack().compose(context.args))
+
+
 @app.command(epilog=examples("streamgauge stack destroy", "streamgauge stack destroy --yes"))
 def destroy(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
