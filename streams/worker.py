@@ -18,8 +18,8 @@ from pathlib import Path
 
 import faust
 from prometheus_client import CollectorRegistry
-from sinks.redis.status import RedisStatusBoard
 
+from sinks.redis.status import RedisStatusBoard
 from sinks.timescale.sink import TimescaleSink
 from streams.agents.flush import FlushPolicy
 from streams.agents.readings import ReadingsAgent
@@ -29,6 +29,7 @@ from streams.core.pipeline import Pipeline
 from streams.logs import set_up_logging
 from streams.membership import Slot, take_slot
 from streams.observe import Observer
+from streams.schema_registry import SchemaRegistry
 from streams.settings import Settings, state_dir
 from streams.transport.app import ChunkApp
 from streams.transport.chunk import Chunk
@@ -63,7 +64,7 @@ class Worker:
         fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._agent = agent = ReadingsAgent(
             self.owner_id,
-            Pipeline(limits_of(settings)),
+            pipeline_of(settings),
             self._sink,
             FlushPolicy(settings.flush_rows, settings.flush_ms / 1000),
             self._observer,
@@ -158,9 +159,11 @@ class Worker:
             await asyncio.to_thread(self._board.publish, self.owner_id, status, STATUS_TTL_S)
 
 
-def limits_of(settings: Settings) -> Limits:
-    """Return the bounds of input that the settings ask for."""
-    return Limits(**{limit.name: getattr(settings, limit.name) for limit in fields(Limits)})
+def pipeline_of(settings: Settings) -> Pipeline:
+    """Return the stages with the bounds, and the schema registry, that the settings ask for."""
+    limits = Limits(**{limit.name: getattr(settings, limit.name) for limit in fields(Limits)})
+    url = settings.schema_registry_url
+    return Pipeline(limits, SchemaRegistry(url).fingerprint if url else None)
 
 
 def lock_directory(settings: Settings) -> Path:

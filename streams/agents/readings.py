@@ -15,9 +15,12 @@ from streams.agents.ownership import Ownership, Verdict
 from streams.agents.sink_thread import SinkThread
 from streams.core.batch import Decoded, Messages
 from streams.core.series import SeriesTable
+from streams.errors import ServiceUnavailable
 from streams.transport.chunk import Chunk
 
 log = logging.getLogger(__name__)
+
+RETRY_EVERY_S = 1.0
 
 
 class Seeker(Protocol):
@@ -103,8 +106,17 @@ class ReadingsAgent:
             log.debug("Chunk %s[%d,%d) dropped: %s", chunk.tp, chunk.base, chunk.next, verdict.value)
             return
         held = self.ownership.held[chunk.tp]
-        decoded, series = self._stages(chunk.messages)
+        decoded, series = await self._through_stages(chunk.messages)
         await self.flusher.add(chunk, held, decoded, series)
+
+    async def _through_stages(self, messages: Messages) -> tuple[Decoded, SeriesTable]:
+        """Run the stages, and again while something they must ask is away: guessing would lose readings."""
+        while True:
+            try:
+                return self._stages(messages)
+            except ServiceUnavailable as problem:
+                log.warning("Readings wait: %s", problem)
+                await asyncio.sleep(RETRY_EVERY_S)
 
     def _released(self, tp: TP) -> None:
         self.flusher.forget(tp)

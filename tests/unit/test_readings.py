@@ -16,9 +16,11 @@ from streams.agents.flush import FlushPolicy
 from streams.agents.ownership import Verdict
 from streams.agents.readings import ReadingsAgent
 from streams.agents.sink_thread import SinkThread
-from streams.core.batch import Messages
+from streams.core.batch import Decoded, Messages
 from streams.core.limits import Limits
 from streams.core.pipeline import Pipeline
+from streams.core.series import SeriesTable
+from streams.errors import ServiceUnavailable
 from streams.transport.chunk import Chunk
 from streams.transport.owner import LogBounds
 
@@ -302,5 +304,26 @@ def test_an_unexpected_error_ends_the_worker_instead_of_losing_the_chunk() -> No
         with pytest.raises(ZeroDivisionError):
             await bench.fatal
         assert bench.times() == []
+
+    on_bench(scenario)
+
+
+def test_a_schema_registry_that_is_away_makes_readings_wait_instead_of_guessing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.agents.readings.RETRY_EVERY_S", 0.001)
+
+    async def scenario(bench: Bench) -> None:
+        stages, troubles = bench.agent._stages, iter([True, True, False])
+
+        def sometimes(messages: Messages) -> tuple[Decoded, SeriesTable]:
+            if next(troubles):
+                raise ServiceUnavailable("the schema registry does not answer")
+            return stages(messages)
+
+        bench.agent._stages = sometimes
+        await bench.agent.handle(chunk(0, 10))
+        await bench.agent.stop()
+        assert bench.times() == list(range(10))
 
     on_bench(scenario)
