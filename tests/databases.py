@@ -12,6 +12,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from streams.settings import Settings
 
+END_SESSIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = %s AND pg_has_role(usesysid, 'USAGE')
+"""
+
 
 @contextmanager
 def empty_database() -> Iterator[str]:
@@ -23,7 +28,9 @@ def empty_database() -> Iterator[str]:
         try:
             yield make_conninfo(owner_dsn, dbname=name)
         finally:
-            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            # FORCE would fail whenever the server's own workers, such as autovacuum, are at work there.
+            server.execute(END_SESSIONS, (name,))
+            server.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
 
 
 def as_writer(owner_dsn: str) -> str:
