@@ -86,7 +86,7 @@ def env(as_json: JsonFlag = False) -> None:
         "streamgauge stack compose --profile workers up --detach --scale worker=2",
         "streamgauge stack compose --profile metrics up --detach",
     ),
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
 def compose(context: typer.Context) -> None:
     """Run a docker compose command on this checkout's containers, with its ports and passwords.
