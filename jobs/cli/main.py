@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import collect, config, database, generate, publish, stack
+from jobs.cli import collect, config, database, generate, publish, stack, top, worker
 from jobs.cli.explain import explain
 
 app = typer.Typer(
@@ -23,7 +23,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(worker.app)
 app.add_typer(collect.app)
+app.add_typer(top.app)
 app.add_typer(publish.app)
 app.add_typer(generate.app)
 app.add_typer(database.app)
