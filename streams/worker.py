@@ -26,9 +26,11 @@ from streams.agents.readings import ReadingsAgent
 from streams.agents.sink_thread import SinkThread
 from streams.core.limits import Limits
 from streams.core.pipeline import Pipeline
+from streams.errors import UserError
 from streams.logs import set_up_logging
 from streams.membership import Slot, take_slot
 from streams.observe import Observer
+from streams.preflight import wait_until_ready
 from streams.schema_registry import SchemaRegistry
 from streams.settings import Settings, state_dir
 from streams.transport.app import ChunkApp
@@ -178,25 +180,29 @@ def stop_when_closed(fd: int, stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_reader(fd, stop.set)
 
 
-async def run_until_told(worker: Worker) -> None:
-    """Run ``worker`` until SIGTERM, SIGINT, or the end of its supervisor."""
+async def run_until_told(settings: Settings) -> None:
+    """Run a worker until SIGTERM, SIGINT, or the end of its supervisor."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     stop_when_closed(sys.stdin.fileno(), stop)
-    await worker.run(stop)
+    slot = take_slot(lock_directory(settings), settings.group)
+    await asyncio.to_thread(wait_until_ready, settings, stop.is_set)
+    if not stop.is_set():
+        await Worker(settings, slot).run(stop)
 
 
 def main() -> None:
     """Run one worker process; exit code 0 after a stop, 1 when it could not go on."""
     settings = Settings()
     set_up_logging(settings.log_format, settings.log_level)
-    slot = take_slot(lock_directory(settings), settings.group)
-    worker = Worker(settings, slot)
     try:
-        asyncio.run(run_until_told(worker))
+        asyncio.run(run_until_told(settings))
+    except UserError as error:
+        log.error("%s. %s", error, error.hint)
+        os._exit(error.exit_code)
     except Exception:
-        log.exception("Worker %s ends: it cannot go on", worker.owner_id)
+        log.exception("This worker cannot go on")
         logging.shutdown()
         # The consumer's thread may not end by itself, and nothing here is worth waiting for: what
         # counts is in the database.

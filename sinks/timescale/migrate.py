@@ -28,6 +28,7 @@ _JOURNAL = """
     COMMENT ON COLUMN schema_migrations.name IS 'Name of the file, without .sql';
     COMMENT ON COLUMN schema_migrations.checksum IS 'SHA-256 of its text';
     COMMENT ON COLUMN schema_migrations.applied_at IS 'When it was applied';
+    GRANT SELECT ON schema_migrations TO PUBLIC;  -- a worker waits for the schema it knows
 """
 
 Connection = psycopg.Connection[tuple[Any, ...]]
