@@ -28,8 +28,10 @@ _JOURNAL = """
     COMMENT ON COLUMN schema_migrations.name IS 'Name of the file, without .sql';
     COMMENT ON COLUMN schema_migrations.checksum IS 'SHA-256 of its text';
     COMMENT ON COLUMN schema_migrations.applied_at IS 'When it was applied';
-    GRANT SELECT ON schema_migrations TO PUBLIC;  -- a worker waits for the schema it knows
 """
+
+_LET_WORKERS_SEE = "GRANT SELECT ON schema_migrations TO streamgauge_writer"
+"""A worker waits for the schema it knows. The role is made by the first migration."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -87,6 +89,7 @@ def migrate(dsn: str, dry_run: bool = False) -> list[str]:
         missing = _missing(connection)
         for migration in missing:
             _apply(connection, migration)
+        connection.execute(_LET_WORKERS_SEE)
         return [migration.name for migration in missing]
 
 

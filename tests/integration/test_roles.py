@@ -19,6 +19,7 @@ WRITER = {
     "tenants": "arw",
     "progress": "arw",
     "dead_letters": "ar",
+    "schema_migrations": "r",
     "readings_named": "r",
     "pipeline_progress": "r",
 }
