@@ -153,6 +153,7 @@ class Worker:
             status = {
                 **self._observer.status(),
                 "owner": self.owner_id,
+                "group": self._settings.group,
                 "host": socket.gethostname(),
                 "partitions": sorted(tp.partition for tp in ownership.held),
                 "halted": {str(tp.partition): why for tp, why in ownership.halted.items()},

@@ -18,6 +18,9 @@ MAX_PARTS = 16
 
 MAX_PART_CHARS = 64
 
+WORTH_TELLING = 0.01
+"""A smaller share of CPU time is not told, or every kernel thread would be a series in time."""
+
 Key = TypeVar("Key")
 Figure = TypeVar("Figure")
 
@@ -123,9 +126,11 @@ def _processes(before: Snapshot, now: Snapshot, most: int) -> Iterator[Sample]:
     for key, process in now.processes.items():
         began_s = before.processes.get(key, Process("", 0.0, 0)).cpu_s
         used = rate(began_s, process.cpu_s, elapsed_s)
-        busy[process.name] = busy.get(process.name, 0.0) + (used or 0.0)
-        memory[process.name] = memory.get(process.name, 0.0) + process.memory
-    for name in _top(busy, most):
+        # Kernel threads are numbered behind a slash; their kind is enough.
+        name = process.name.partition("/")[0]
+        busy[name] = busy.get(name, 0.0) + (used or 0.0)
+        memory[name] = memory.get(name, 0.0) + process.memory
+    for name in _top({name: share for name, share in busy.items() if share >= WORTH_TELLING}, most):
         yield Sample(_part("process", name), "process.cpu.utilization", "1", min(1.0, busy[name]))
     for name in _top(memory, most):
         yield Sample(_part("process", name), "process.memory.usage", "By", memory[name])

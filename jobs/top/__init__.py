@@ -1,0 +1,1 @@
+"""The live view: what is stored, read back by SQL, and how the pipeline does."""
