@@ -38,6 +38,8 @@ class Stack:
         """Start what does not run, wait until everything serves, and return all addresses."""
         with self._locked():
             mode = self._mode()
+            # Said before anything starts, so that down finds what a failed or killed up left behind.
+            self._state.announce(mode, self._state.env)
             external = self._external()
             for service in external.values():
                 service.check()

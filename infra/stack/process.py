@@ -20,6 +20,7 @@ from pathlib import Path
 from infra.stack.errors import StackError
 
 POLL_S = 0.05
+WRITTEN_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,15 @@ class ServiceProcess:
             lock.truncate(0)
             # The lock is the process's standard input, which no service reads. The shell writes the
             # pid that exec keeps: lock and pid agree, whoever is killed and when.
-            child = subprocess.Popen(
-                ["/bin/sh", "-c", 'echo $$ >&0 && exec "$@"', "sh", *argv],
+            subprocess.run(
+                ["setsid", "--fork", "/bin/sh", "-c", 'echo $$ >&0 && exec "$@"', "sh", *argv],
                 stdin=lock,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
-                start_new_session=True,
+                check=True,
             )
-        self._until(lambda: self.pid() is not None or child.poll() is not None, 10.0)
+        self._until(lambda: self.pid() is not None or not self.running(), WRITTEN_WITHIN_S)
 
     def running(self) -> bool:
         """Tell whether the process, or a child that outlived it, holds the lock."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from infra.stack.errors import StackError
 from infra.stack.ports import free_port
 
 PRIVATE = 0o700
@@ -103,6 +104,9 @@ class State:
             stored: dict[str, Any] = json.loads(self.file.read_text())
         except FileNotFoundError:
             stored = {}
+        except ValueError as error:
+            hint = "Restore it, or remove the directory to start afresh, which loses the stack's data."
+            raise StackError(f"{self.file} is damaged: {error}", hint=hint) from error
         self.mode = stored.get("mode")
         self.env = stored.get("env", {})
         self.ports = stored.get("ports", {})
@@ -119,4 +123,6 @@ def write_private(file: Path, text: str) -> None:
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
         handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
     draft.replace(file)
