@@ -65,9 +65,10 @@ class MemorySink:
     def write(self, flush: Flush) -> Written:
         """Make the flush visible, or none of it; see :class:`~sinks.protocols.ReadingsSink`."""
         with self._store.lock:
-            for part in flush.parts:
-                self._check(part)
+            # Series are registered whatever becomes of the flush: its readings will come again.
             parts = self._admit(flush)
+            for part in parts:
+                self._check(part)
             for part in parts:
                 self._store_part(part, flush.series)
         return Written(

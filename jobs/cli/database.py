@@ -14,8 +14,6 @@ from jobs.cli.output import JsonFlag, console, examples, print_json
 if TYPE_CHECKING:
     from sinks.timescale.dead_letters import DeadLetter
 
-SHOWN_BYTES = 1024
-
 app = typer.Typer()
 dead_letters = typer.Typer(no_args_is_help=True, help="Input that was refused, and why.")
 app.add_typer(dead_letters, name="dead-letters")
@@ -59,6 +57,7 @@ def list_(
     from rich.markup import escape
     from rich.table import Table
 
+    from jobs.untrusted import printable
     from sinks.timescale.dead_letters import list_dead_letters
     from streams.settings import Settings
 
@@ -74,7 +73,7 @@ def list_(
         record = f"{letter.topic}/{letter.partition}@{letter.offset}"
         index = "" if letter.index < 0 else str(letter.index)
         at = f"{letter.at.astimezone(UTC):%F %T}"
-        cells = (str(letter.id), at, record, index, letter.reason, letter.detail)
+        cells = (str(letter.id), at, record, index, letter.reason, printable(letter.detail))
         table.add_row(*map(escape, cells))
     console().print(table)
 
@@ -89,6 +88,7 @@ def show(
 
     Exit codes: 0 ok, 1 there is no such dead letter, 3 the database cannot be reached.
     """
+    from jobs.untrusted import payload_lines, printable
     from sinks.timescale.dead_letters import find_dead_letter
     from streams.errors import UserError
     from streams.settings import Settings
@@ -101,28 +101,15 @@ def show(
         print_json({**described, "payload_base64": base64.b64encode(letter.payload).decode()})
         return
     for name, value in described.items():
-        typer.echo(f"{name:<14}{value}")
+        typer.echo(f"{name:<14}{printable(str(value))}")
     typer.echo()
-    _show_payload(letter.payload)
+    for line in payload_lines(letter.payload):
+        typer.echo(line)
 
 
 def _described(letter: DeadLetter) -> dict[str, Any]:
     names = ("id", "at", "topic", "partition", "offset", "index", "reason", "detail", "payload_bytes")
     return {name: getattr(letter, name) for name in names}
-
-
-def _show_payload(payload: bytes) -> None:
-    import orjson
-
-    from jobs.hexdump import hexdump
-
-    try:
-        typer.echo(orjson.dumps(orjson.loads(payload), option=orjson.OPT_INDENT_2))
-    except orjson.JSONDecodeError:
-        for line in hexdump(payload[:SHOWN_BYTES]):
-            typer.echo(line)
-        if len(payload) > SHOWN_BYTES:
-            typer.echo(f"… {len(payload) - SHOWN_BYTES} bytes more; --json has them all")
 
 
 @app.command(

@@ -44,7 +44,7 @@ class MemoryPlace:
         return sorted(self._store.readings, key=lambda r: (r.series, r.time_us))
 
     def dead_letters(self) -> list[tuple[Partition, Rejection]]:
-        return sorted(self._store.dead_letters, key=lambda d: (d[0], d[1].offset, d[1].index))
+        return sorted(self._store.dead_letters, key=_in_log)
 
     def attributes(self, metric: str) -> dict[str, str]:
         return next(said for name, said in self._store.attributes.items() if name[2] == metric)
@@ -81,13 +81,14 @@ class TimescalePlace:
         rows = self._look.execute(
             """
             SELECT topic, partition, "offset", index, reason, detail, payload, payload_bytes
-            FROM dead_letters ORDER BY topic, partition, "offset", index
+            FROM dead_letters
             """
         )
-        return [
+        found = [
             (Partition(topic, number), Rejection(offset, index, Reason(reason), detail, payload, length))
             for topic, number, offset, index, reason, detail, payload, length in rows
         ]
+        return sorted(found, key=_in_log)
 
     def attributes(self, metric: str) -> dict[str, str]:
         row = self._look.execute("SELECT attributes FROM series WHERE metric = %s", (metric,)).fetchone()
@@ -98,3 +99,8 @@ class TimescalePlace:
         for sink in self._sinks:
             sink.close()
         self._look.close()
+
+
+def _in_log(letter: tuple[Partition, Rejection]) -> tuple[object, ...]:
+    partition, rejection = letter
+    return partition, rejection.offset, rejection.index, rejection.detail

@@ -1,0 +1,102 @@
+"""The sink in memory is the model of the real one: whatever workers do, both answer and store the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sinks.protocols import Fenced, Part, ReadingsSink
+from streams.core.rejection import WHOLE_RECORD, Reason, Rejection
+from streams.core.series import SeriesTable
+from tests.builders import P0, P1, columns, flush_of, series_table
+from tests.contract.places import MemoryPlace, Place, TimescalePlace
+from tests.databases import as_writer
+
+pytestmark = pytest.mark.stack
+
+WORKERS = ["a", "b"]
+TABLES = [series_table("m0", "m1", "m2", "m3"), series_table("m3", "m4", "m0")]
+LIMIT = 4
+
+
+@dataclass(frozen=True)
+class Claim:
+    worker: int
+    partition: int
+
+
+@dataclass(frozen=True)
+class Write:
+    """A flush of the partitions that the worker has claimed, at the position it believes in."""
+
+    worker: int
+    partitions: tuple[int, ...]
+    series: tuple[int, ...]
+    rejections: int
+    table: int
+
+
+numbers = st.integers(0, 1)
+claims = st.builds(Claim, numbers, numbers)
+writes = st.builds(
+    Write,
+    worker=numbers,
+    partitions=st.lists(numbers, min_size=1, max_size=2, unique=True).map(tuple),
+    series=st.lists(st.integers(0, 2), max_size=4).map(tuple),
+    rejections=st.integers(0, 2),
+    table=numbers,
+)
+
+
+class Workers:
+    """Two workers on one place, who believe that what they claimed last is theirs."""
+
+    def __init__(self, place: Place) -> None:
+        self._sinks: list[ReadingsSink] = [place.sink(name, LIMIT) for name in WORKERS]
+        self._positions: dict[tuple[int, int], tuple[int, int]] = {}
+        self._time_us = count()
+
+    def do(self, step: Claim | Write) -> object:
+        """Take one step and return what it answered."""
+        if isinstance(step, Write):
+            return self._write(step, TABLES[step.table])
+        progress = self._sinks[step.worker].claim([P0, P1][step.partition], WORKERS[step.worker], 10)
+        self._positions[step.worker, step.partition] = (progress.epoch, progress.next_offset)
+        return progress
+
+    def _write(self, step: Write, table: SeriesTable) -> object:
+        parts = [self._part(step, partition) for partition in step.partitions]
+        try:
+            written = self._sinks[step.worker].write(flush_of(table, *parts))
+        except Fenced:
+            return Fenced
+        for part in parts:
+            self._positions[step.worker, part.partition.number] = (part.epoch, part.next)
+        return written
+
+    def _part(self, step: Write, number: int) -> Part:
+        epoch, base = self._positions.get((step.worker, number), (1, 10))
+        times = [next(self._time_us) for _ in step.series]
+        letters = [
+            Rejection.of(base, WHOLE_RECORD, Reason.EMPTY, f"{letter}", b"")
+            for letter in range(step.rejections)
+        ]
+        return Part([P0, P1][number], epoch, base, base + 3, [columns(step.series, time_us=times)], letters)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=st.lists(claims | writes, max_size=12))
+def test_both_adapters_answer_and_store_the_same(database: str, steps: list[Claim | Write]) -> None:
+    model, real = MemoryPlace(), TimescalePlace(database, as_writer(database))
+    try:
+        modelled, actual = Workers(model), Workers(real)
+        for step in steps:
+            assert actual.do(step) == modelled.do(step)
+        assert real.readings() == model.readings()
+        assert real.dead_letters() == model.dead_letters()
+    finally:
+        real.close()
