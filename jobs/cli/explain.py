@@ -38,9 +38,14 @@ def explain(error: BaseException) -> UserError | None:
         return _invalid_settings(error)  # type: ignore[arg-type]
     for (module, name), service in _SERVICES.items():
         if _is(error, module, name):
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            first_line = (_words(error).strip() or type(error).__name__).splitlines()[0]
             return ServiceUnavailable(f"{service}: {first_line}", hint=START_STACK)
     return None
+
+
+def _words(error: BaseException) -> str:
+    """Kafka's errors tell more than they say."""
+    return error.args[0].str() if _is(error, "confluent_kafka", "KafkaException") else str(error)
 
 
 def _is(error: BaseException, module: str, name: str) -> bool:

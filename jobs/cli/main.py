@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import collect, config, database, doctor, generate, publish, stack, top, worker
+from jobs.cli import collect, config, database, doctor, generate, publish, stack, top, topics, worker
 from jobs.cli.explain import explain
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.add_typer(publish.app)
 app.add_typer(generate.app)
 app.add_typer(database.app)
 app.add_typer(stack.app, name="stack")
+app.add_typer(topics.app, name="topics")
 app.add_typer(doctor.app)
 app.add_typer(config.app, name="config", help="What the settings are and where they came from.")
 

@@ -20,7 +20,10 @@ from streams.settings import Settings
         (SinkUnavailable("gone"), "TimescaleDB: gone"),
         (redis.ConnectionError("gone"), "Redis: gone"),
         (redis.TimeoutError(), "Redis: TimeoutError"),
-        (KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN)), "Kafka: KafkaError"),
+        (
+            KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN)),
+            "Kafka: Local: All broker connections are down",
+        ),
     ],
 )
 def test_a_service_that_is_away_is_named(error: Exception, service: str) -> None:
