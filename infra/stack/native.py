@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import threading
 import time
@@ -105,9 +106,8 @@ class Native:
         self._progress.done(service.name, f"{verb}, {location(self._state, service.name)}")
 
     def _launch(self, service: Service, process: ServiceProcess) -> None:
-        # What a killed service left behind ends by itself, but must not meet its successor.
-        if not process.ends_within(SIGNAL_WORKS_WITHIN_S):
-            raise StackError(f"a child of its last process still runs; see: fuser -v '{process.lock_file}'")
+        # Children of a killed service are of no use, and must not meet its successor.
+        process.stop([signal.SIGKILL], SIGNAL_WORKS_WITHIN_S)
         for port in service.ports:
             self._state.choose_port(port)
         launch = service.prepare(lambda text: self._progress.step(service.name, text))

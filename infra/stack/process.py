@@ -64,22 +64,20 @@ class ServiceProcess:
         """Return the id of the process if it runs and holds the lock itself."""
         try:
             pid = int(self.lock_file.read_text())
-            lock = self.lock_file.stat()
-            held = [fd.stat() for fd in Path(f"/proc/{pid}/fd").iterdir()]
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             return None
-        return pid if any(os.path.samestat(lock, fd) for fd in held) else None
+        return pid if self._is_held_by(pid) else None
 
     def stop(self, signals: Sequence[signal.Signals], patience_s: float) -> None:
         """Send each signal in turn, ``patience_s`` apart, until nothing holds the lock.
 
-        Raises :class:`StackError` if something still does.
+        They go to the process, or where that is dead to the children it left. Raises
+        :class:`StackError` if something still holds the lock.
         """
         for number in signals:
             pid = self.pid()
-            if pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
+            for target in [pid] if pid is not None else self._holders():
+                self._signal(target, number)
             if self.ends_within(patience_s):
                 return
         raise StackError(f"it does not end; look at: fuser -v '{self.lock_file}'")
@@ -87,6 +85,27 @@ class ServiceProcess:
     def ends_within(self, patience_s: float) -> bool:
         """Wait until nothing holds the lock, ``patience_s`` at most; tell whether."""
         return self._until(lambda: not self.running(), patience_s)
+
+    def _signal(self, pid: int, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            process = os.pidfd_open(pid)
+            try:
+                # Asked after the process was taken hold of, so that this cannot be another one by now.
+                if self._is_held_by(pid):
+                    signal.pidfd_send_signal(process, number)
+            finally:
+                os.close(process)
+
+    def _holders(self) -> list[int]:
+        numbers = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+        return [pid for pid in numbers if self._is_held_by(pid)]
+
+    def _is_held_by(self, pid: int) -> bool:
+        try:
+            lock = self.lock_file.stat()
+            return any(os.path.samestat(lock, fd.stat()) for fd in Path(f"/proc/{pid}/fd").iterdir())
+        except OSError:
+            return False
 
     @staticmethod
     def _until(condition: Callable[[], bool], patience_s: float) -> bool:

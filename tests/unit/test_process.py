@@ -77,17 +77,16 @@ def test_one_that_ends_by_itself_no_longer_runs(process: ServiceProcess) -> None
     assert process.pid() is None
 
 
-def test_a_child_that_outlives_it_still_counts_as_running(process: ServiceProcess) -> None:
+def test_a_child_that_outlives_it_counts_as_running_and_is_stopped(process: ServiceProcess) -> None:
     # A shell gives what it starts in the background no standard input, unless told which one.
     log = start(process, "sh", "-c", "exec 3<&0; sh -c 'echo child $$; exec sleep 60' <&3 & wait")
     wait_for("child", log)
-    child = int(log.read_text().split()[-1])
     os.kill(process.pid() or 0, signal.SIGKILL)
     while process.pid() is not None:
         time.sleep(0.01)
     assert process.running()
-    os.kill(child, signal.SIGKILL)
-    assert process.ends_within(PATIENCE_S)
+    process.stop(GENTLY, PATIENCE_S)
+    assert not process.running()
 
 
 def test_the_pid_of_another_process_in_the_file_is_not_believed(process: ServiceProcess) -> None:
