@@ -44,14 +44,16 @@ CREATE TABLE readings (
 SELECT create_hypertable(
     'readings', by_range('ts', INTERVAL '1 day'), create_default_indexes => false
 );
-CREATE INDEX readings_series_id_ts ON readings (series_id, ts DESC);
+-- Ascending, although the newest is asked for most: what arrives then goes to the end of its series,
+-- where pages fill up, and the index is a third smaller. It is read backwards as fast.
+CREATE INDEX readings_series_id_ts ON readings (series_id, ts);
 
 COMMENT ON TABLE readings IS 'Every reading, once; view readings_named shows the same by name';
 COMMENT ON COLUMN readings.ts IS 'Event time: when it was measured, by the producer''s clock';
 COMMENT ON COLUMN readings.value IS 'The measurement; NaN where there is none (quality 2), NULL in the views';
 COMMENT ON COLUMN readings.series_id IS 'The series, a row of table series';
 COMMENT ON COLUMN readings.quality IS '0 good, 1 uncertain, 2 bad';
-COMMENT ON INDEX readings_series_id_ts IS 'A series'' readings, newest first';
+COMMENT ON INDEX readings_series_id_ts IS 'A series'' readings in order of time';
 
 CREATE VIEW readings_named AS
 SELECT r.ts,

@@ -22,7 +22,7 @@ COMMENT ON COLUMN progress.next_offset IS 'Everything below this Kafka offset is
 COMMENT ON COLUMN progress.owner IS 'The worker that claimed the partition last';
 COMMENT ON COLUMN progress.session IS 'application_name of that worker''s database session';
 COMMENT ON COLUMN progress.claimed_at IS 'When it claimed the partition';
-COMMENT ON COLUMN progress.updated_at IS 'When something of the partition was stored last';
+COMMENT ON COLUMN progress.updated_at IS 'When something of the partition was stored last; at first, when it was claimed';
 COMMENT ON COLUMN progress.written IS 'Readings stored from this partition since it was first claimed';
 COMMENT ON COLUMN progress.dead_letters IS 'Dead letters stored from this partition since it was first claimed';
 
@@ -35,7 +35,7 @@ COMMENT ON COLUMN pipeline_progress.topic IS 'Kafka topic';
 COMMENT ON COLUMN pipeline_progress.partition IS 'Number of the partition in its topic';
 COMMENT ON COLUMN pipeline_progress.next_offset IS 'Everything below this Kafka offset is stored';
 COMMENT ON COLUMN pipeline_progress.owner IS 'The worker that claimed the partition last';
-COMMENT ON COLUMN pipeline_progress.updated_at IS 'When something of the partition was stored last';
+COMMENT ON COLUMN pipeline_progress.updated_at IS 'When something of the partition was stored last; at first, when it was claimed';
 COMMENT ON COLUMN pipeline_progress.written IS 'Readings stored from this partition since it was first claimed';
 COMMENT ON COLUMN pipeline_progress.dead_letters IS 'Dead letters stored from this partition since it was first claimed';
 
