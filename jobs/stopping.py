@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 
@@ -39,3 +44,34 @@ class Stop:
         if self and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
+
+
+def starter_is_gone(fd: int = 0) -> bool:
+    """Return whether ``fd`` is a pipe whose other end, held by who started this process, is closed.
+
+    So a process ends with its starter even when that one is killed.
+    """
+    try:
+        if not stat.S_ISFIFO(os.fstat(fd).st_mode) or not select.select([fd], [], [], 0)[0]:
+            return False
+        return not os.read(fd, 4096)
+    except OSError:
+        return False
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does; restore both afterwards."""
+    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def ignore_interrupts() -> None:
+    """Ignore SIGTERM and Ctrl-C from now on: what follows is short and must not be cut off."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

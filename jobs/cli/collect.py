@@ -36,7 +36,8 @@ def collect(
     """Measure this machine and send its readings to Kafka, one batch an interval.
 
     CPU, memory, swap, file systems, disks, network, load, temperatures and top processes, named as
-    OpenTelemetry does. Ends in good order on Ctrl-C and SIGTERM. Exit codes: 0 all was delivered,
+    OpenTelemetry does. Ends in good order on Ctrl-C and SIGTERM, and when the pipe that is its input
+    is closed. Exit codes: 0 all was delivered,
     1 readings were dropped because the buffer was full, 3 Kafka did not take the last ones.
     """
     import socket
@@ -46,7 +47,7 @@ def collect(
     from jobs.epoch import next_epoch
     from jobs.host.snapshot import take_snapshot
     from jobs.producer import ReadingsProducer
-    from jobs.stopping import Stop
+    from jobs.stopping import Stop, starter_is_gone
     from streams.logs import set_up_logging
     from streams.settings import Settings, state_dir
 
@@ -66,7 +67,7 @@ def collect(
         processes=processes,
     )
     with Stop() as stop:
-        collected = collector.run(lambda: bool(stop), batches)
+        collected = collector.run(lambda: bool(stop) or starter_is_gone(), batches)
     if as_json:
         print_json(asdict(collected))
     else:

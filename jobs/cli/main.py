@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import collect, config, database, doctor, generate, publish, stack, top, topics, worker
+from jobs.cli import collect, config, database, demo, doctor, generate, publish, stack, top, topics, worker
 from jobs.cli.explain import explain
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(demo.app)
 app.add_typer(worker.app)
 app.add_typer(collect.app)
 app.add_typer(top.app)
