@@ -82,7 +82,7 @@ def connect(dsn: str, owner: str) -> Connection:
 def translated(error: psycopg.Error) -> Exception:
     """Return what ``error`` means to a worker: fenced, unavailable, or itself where it is a defect."""
     if error.sqlstate == FENCED_SQLSTATE:
-        return Fenced(f"{error.diag.message_primary}: another worker has taken it over")
+        return Fenced(f"{error.diag.message_primary}: it was stored already, or has another owner")
     if isinstance(error, _NOT_MIGRATED):
         return SinkUnavailable(
             f"the database is not migrated: run `streamgauge migrate` ({_one_line(error)})"

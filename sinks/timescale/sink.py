@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import numpy.typing as npt
 import psycopg
 from psycopg import errors
 
-from sinks.protocols import Flush, Part, Partition, Progress, SinkUnavailable, Written
+from sinks.protocols import Flush, Part, Partition, Progress, Written
 from sinks.refusal import refuse_series
 from sinks.timescale.copy import COPY_READINGS, HEADER, TRAILER, encode_readings
 from sinks.timescale.dead_letters import copy_dead_letters
@@ -20,6 +20,7 @@ from streams.core.batch import Int32
 
 CLAIM_ATTEMPTS = 3
 
+_CLAIM = "SELECT epoch, next_offset FROM claim_partition(%s, %s, %s, %s)"
 _PROGRESS = """
     SELECT topic, partition, epoch, next_offset, owner
     FROM progress JOIN unnest(%s::text[], %s::int[]) AS asked (topic, partition) USING (topic, partition)
@@ -49,20 +50,10 @@ class TimescaleSink:
         and ends it once that is three seconds old. Raises :class:`~sinks.protocols.SinkUnavailable`.
         """
         with self._session() as session:
-            for attempt in range(1, CLAIM_ATTEMPTS + 1):
-                try:
-                    row = session.execute(
-                        "SELECT epoch, next_offset FROM claim_partition(%s, %s, %s, %s)",
-                        (partition.topic, partition.number, owner, start),
-                    ).fetchone()
-                except errors.LockNotAvailable:
-                    if attempt == CLAIM_ATTEMPTS:
-                        raise
-                else:
-                    break
-        if row is None:
-            raise SinkUnavailable(f"claim_partition said nothing about {partition}")
-        return Progress(epoch=row[0], next_offset=row[1], owner=owner)
+            for _ in range(CLAIM_ATTEMPTS - 1):
+                with suppress(errors.LockNotAvailable):
+                    return _claim(session, partition, owner, start)
+            return _claim(session, partition, owner, start)
 
     def progress(self, partitions: list[Partition]) -> dict[Partition, Progress]:
         """Return the stored progress of those ``partitions`` that have one."""
@@ -120,6 +111,13 @@ class TimescaleSink:
         if not refused.any():
             return flush.parts, series_id
         return refuse_series(flush.parts, refused, flush.series), series_id[~refused]
+
+
+def _claim(session: Connection, partition: Partition, owner: str, start: int) -> Progress:
+    ((epoch, next_offset),) = session.execute(
+        _CLAIM, (partition.topic, partition.number, owner, start)
+    ).fetchall()
+    return Progress(epoch, next_offset, owner)
 
 
 def _rows(parts: list[Part], series_id: Int32) -> npt.NDArray[np.void]:

@@ -93,6 +93,16 @@ def write_until_it_succeeds(sink: TimescaleSink, flush: Flush) -> Written:
     pytest.fail("the flush never succeeded")
 
 
+def test_every_reading_and_every_refusal_is_counted_in_progress(db: Database) -> None:
+    with sink_of(db.writer_dsn, "a", max_series_per_tenant=1) as sink:
+        sink.claim(P0, "a", 0)
+        assert sink.write(one_flush()) == Written(2, 2)
+        assert sink.write(one_flush(base=4)) == Written(2, 2)
+    counted = db.owner.execute("SELECT next_offset, written, dead_letters FROM pipeline_progress").fetchall()
+    assert counted == [(8, 4, 4)]
+    assert (db.count("readings"), db.count("dead_letters")) == (4, 4)
+
+
 def test_a_flush_whose_session_ended_before_it_leaves_nothing_and_succeeds_again(
     db: Database, sink: TimescaleSink
 ) -> None:
