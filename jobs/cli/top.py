@@ -72,14 +72,14 @@ def watching(settings: Settings, tenant: str | None = None, pattern: str = "") -
     import time
     from datetime import datetime
 
+    from jobs.top.health import HealthWatch, KafkaEnds
     from jobs.top.metrics import MetricsReader
-    from jobs.top.pipeline import KafkaEnds, PipelineWatch
     from jobs.top.watch import Watch
     from sinks.redis.status import RedisStatusBoard
 
     metrics = MetricsReader(settings.reader_dsn)
     board = RedisStatusBoard(settings.redis_url.get_secret_value())
-    pipeline = PipelineWatch(
+    health = HealthWatch(
         settings.readings_topic,
         settings.group,
         metrics.query,
@@ -90,7 +90,7 @@ def watching(settings: Settings, tenant: str | None = None, pattern: str = "") -
     try:
         yield Watch(
             metrics,
-            pipeline,
+            health,
             tenant=tenant,
             pattern=pattern,
             clock=lambda: datetime.now().astimezone(),
@@ -105,7 +105,7 @@ def print_samples(
     watch: Watch, interval_s: float, most: int | None, as_json: bool, stop: Callable[[], bool]
 ) -> None:
     """Print one line a sample until ``stop()``, or so many."""
-    from jobs.top.lines import document, line
+    from jobs.top.oneline import document, line
 
     for screen in _screens(lambda: watch.read(PIPE_ROWS), interval_s, stop):
         if as_json:

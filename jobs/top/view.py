@@ -12,8 +12,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from jobs.top.health import Health
 from jobs.top.metrics import SLOTS, Row
-from jobs.top.pipeline import Pipeline
 from jobs.top.quantity import compact, number, quantity
 from jobs.top.sparkline import BARS, GAP, levels, merged
 
@@ -40,7 +40,7 @@ class Screen:
     """What is drawn. ``series`` is how many there are; ``trouble`` says what cannot be read now."""
 
     at: datetime
-    pipeline: Pipeline | None = None
+    health: Health | None = None
     rows: Sequence[Row] = ()
     series: int = 0
     trouble: Sequence[str] = field(default_factory=tuple)
@@ -49,7 +49,7 @@ class Screen:
         height, width = options.height or console.height, options.max_width
         most = visible_rows(height, width) - len(self.trouble)
         yield _title(self.at, _WARN if self.trouble else _GOOD)
-        yield from _tiles(self.pipeline, width)
+        yield from _tiles(self.health, width)
         for line in self.trouble:
             yield Text(f" ! {line}", style=_BAD, no_wrap=True, overflow="ellipsis")
         yield _metrics(self.rows[: max(most, 0)], self.series, width)
@@ -82,8 +82,8 @@ def _title(at: datetime, colour: str) -> Table:
     return grid
 
 
-def _tiles(pipeline: Pipeline | None, width: int) -> Iterable[Table]:
-    tiles = list(_figures(pipeline)) if pipeline else [("pipeline", Text("…"), Text("waiting"))]
+def _tiles(health: Health | None, width: int) -> Iterable[Table]:
+    tiles = list(_figures(health)) if health else [("pipeline", Text("…"), Text("waiting"))]
     if width < WIDE and len(tiles) > 4:
         yield from (_tile_row(tiles[:4]), _tile_row(tiles[4:]))
     else:
@@ -108,23 +108,23 @@ def _tile_row(tiles: Sequence[tuple[str, Text, Text]]) -> Table:
     return grid
 
 
-def _figures(pipeline: Pipeline) -> Iterable[tuple[str, Text, Text]]:
+def _figures(health: Health) -> Iterable[tuple[str, Text, Text]]:
     """Yield label, figure and a note below it of each tile."""
-    workers = len(pipeline.workers)
-    memory = sum(worker.get("rss_bytes") or 0 for worker in pipeline.workers)
+    workers = len(health.workers)
+    memory = sum(worker.get("rss_bytes") or 0 for worker in health.workers)
     yield (
         "readings/s",
-        _figure(pipeline.rows_per_s),
-        bars(pipeline.rates[-_TILE_BARS:] or [None], share=False),
+        _figure(health.rows_per_s),
+        bars(health.rates[-_TILE_BARS:] or [None], share=False),
     )
-    yield "latency", _latency(pipeline), Text("p50 / p99", style=_LABEL)
-    yield "lag", _figure(pipeline.lag, warn_above=1000), Text("messages", style=_LABEL)
-    yield "written", _figure(pipeline.written), Text("readings", style=_LABEL)
-    yield "duplicates", _figure(pipeline.duplicates), Text("dropped", style=_LABEL)
-    yield "dead letters", _figure(pipeline.dead_letters, warn_above=0), Text("refused", style=_LABEL)
+    yield "latency", _latency(health), Text("p50 / p99", style=_LABEL)
+    yield "lag", _figure(health.lag, warn_above=1000), Text("messages", style=_LABEL)
+    yield "written", _figure(health.written), Text("readings", style=_LABEL)
+    yield "duplicates", _figure(health.duplicates), Text("dropped", style=_LABEL)
+    yield "dead letters", _figure(health.dead_letters, warn_above=0), Text("refused", style=_LABEL)
     note = (
-        Text(f"{len(pipeline.halted)} halted", style=_BAD)
-        if pipeline.halted
+        Text(f"{len(health.halted)} halted", style=_BAD)
+        if health.halted
         else Text(quantity(float(memory), "By") if memory else "", style=_LABEL)
     )
     yield "workers", _figure(workers, warn_below=1), note
@@ -139,8 +139,8 @@ def _figure(value: float | None, *, warn_above: float | None = None, warn_below:
     return Text(number(value), style=f"bold {_WARN if worth_a_look else 'white'}")
 
 
-def _latency(pipeline: Pipeline) -> Text:
-    p50, p99 = pipeline.latency_p50_ms, pipeline.latency_p99_ms
+def _latency(health: Health) -> Text:
+    p50, p99 = health.latency_p50_ms, health.latency_p99_ms
     if p50 is None or p99 is None:
         return Text("–", style=_LABEL)
     said = f"{p50:,.0f} / {p99:,.0f} ms" if p99 < 10_000 else f"{p50 / 1000:,.0f} / {p99 / 1000:,.0f} s"
@@ -167,7 +167,7 @@ def _metrics(rows: Sequence[Row], series: int, width: int) -> Panel:
     hidden = series - len(rows)
     more = f"{hidden:,} more series; make room, or choose with --filter" if hidden > 0 else ""
     return Panel(
-        table if rows else Align.center(Text("no readings within the last minute", style=_LABEL)),
+        table if rows or series else Align.center(Text("no readings within the last minute", style=_LABEL)),
         title=Text(f"{series:,} series", style=_LABEL),
         subtitle=Text(more, style=_LABEL),
         border_style=_BORDER,

@@ -7,8 +7,8 @@ from datetime import datetime
 
 import psycopg
 
+from jobs.top.health import Health, HealthWatch
 from jobs.top.metrics import MetricsReader, Series
-from jobs.top.pipeline import Pipeline, PipelineWatch
 from jobs.top.view import Screen
 
 SERIES_EVERY_S = 5.0
@@ -21,7 +21,7 @@ class Watch:
     def __init__(
         self,
         metrics: MetricsReader,
-        pipeline: PipelineWatch,
+        health: HealthWatch,
         *,
         tenant: str | None,
         pattern: str,
@@ -29,7 +29,7 @@ class Watch:
         monotonic_s: Callable[[], float],
     ) -> None:
         self._metrics = metrics
-        self._pipeline = pipeline
+        self._health = health
         self._tenant = tenant
         self._pattern = pattern
         self._clock = clock
@@ -42,13 +42,13 @@ class Watch:
 
         Raises psycopg.OperationalError while the database is away.
         """
-        pipeline = self._pipeline.read()
+        health = self._health.read()
         now_s = self._monotonic_s()
         if not self._series or self._asked_s is None or now_s - self._asked_s >= SERIES_EVERY_S:
             self._series = self._metrics.live_series(self._tenant, self._pattern)
             self._asked_s = now_s
         rows = self._metrics.rows(self._series[:most])
-        return Screen(self._clock(), pipeline, rows, len(self._series), trouble(pipeline))
+        return Screen(self._clock(), health, rows, len(self._series), trouble(health))
 
     def try_read(self, most: int, former: Screen) -> Screen:
         """Return the screen of now; while the database is away, ``former`` with that said."""
@@ -57,13 +57,13 @@ class Watch:
         except psycopg.Error as error:
             said = str(error).strip().splitlines() or [type(error).__name__]
             return Screen(
-                self._clock(), former.pipeline, former.rows, former.series, (f"TimescaleDB: {said[0]}",)
+                self._clock(), former.health, former.rows, former.series, (f"TimescaleDB: {said[0]}",)
             )
 
 
-def trouble(pipeline: Pipeline) -> tuple[str, ...]:
+def trouble(health: Health) -> tuple[str, ...]:
     """Return what needs somebody's attention, a sentence each."""
-    said = [f"partition {number} is halted: {why}" for number, why in sorted(pipeline.halted.items())]
-    if pipeline.lag is None:
+    said = [f"partition {number} is halted: {why}" for number, why in sorted(health.halted.items())]
+    if health.lag is None:
         said.append("Kafka does not answer: streamgauge doctor")
     return tuple(said)

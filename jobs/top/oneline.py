@@ -15,16 +15,16 @@ _MOST = 3
 def line(screen: Screen) -> str:
     """Return one sample as a line: how the pipeline does, then a few metrics."""
     parts = [f"{screen.at:%H:%M:%S}", *screen.trouble]
-    if pipeline := screen.pipeline:
-        latency = f"{_told(pipeline.latency_p50_ms)}/{_told(pipeline.latency_p99_ms)} ms"
+    if health := screen.health:
+        latency = f"{_told(health.latency_p50_ms)}/{_told(health.latency_p99_ms)} ms"
         parts += [
-            f"{_told(pipeline.rows_per_s)} readings/s",
+            f"{_told(health.rows_per_s)} readings/s",
             f"p50/p99 {latency}",
-            f"lag {_told(pipeline.lag)}",
-            f"written {_told(pipeline.written)}",
-            f"duplicates {_told(pipeline.duplicates)}",
-            f"dead letters {_told(pipeline.dead_letters)}",
-            f"workers {len(pipeline.workers)}",
+            f"lag {_told(health.lag)}",
+            f"written {_told(health.written)}",
+            f"duplicates {_told(health.duplicates)}",
+            f"dead letters {_told(health.dead_letters)}",
+            f"workers {len(health.workers)}",
         ]
     told = [row for row in screen.rows if row.series.metric in HEADLINES and "/" not in row.series.source]
     parts += [_headline(row) for row in (told or screen.rows)[:_MOST]]
@@ -39,22 +39,22 @@ def _headline(row: Row) -> str:
 
 def document(screen: Screen) -> dict[str, Any]:
     """Return one sample as what JSON can hold; values are in the series' own units."""
-    pipeline = screen.pipeline
+    health = screen.health
     return {
         "at": screen.at.isoformat(timespec="milliseconds"),
         "trouble": list(screen.trouble),
         "pipeline": None
-        if pipeline is None
+        if health is None
         else {
-            "rows_per_s": pipeline.rows_per_s,
-            "written": pipeline.written,
-            "dead_letters": pipeline.dead_letters,
-            "duplicates": pipeline.duplicates,
-            "lag": pipeline.lag,
-            "latency_p50_ms": pipeline.latency_p50_ms,
-            "latency_p99_ms": pipeline.latency_p99_ms,
-            "workers": [dict(worker) for worker in pipeline.workers],
-            "halted": dict(pipeline.halted),
+            "rows_per_s": health.rows_per_s,
+            "written": health.written,
+            "dead_letters": health.dead_letters,
+            "duplicates": health.duplicates,
+            "lag": health.lag,
+            "latency_p50_ms": health.latency_p50_ms,
+            "latency_p99_ms": health.latency_p99_ms,
+            "workers": [dict(worker) for worker in health.workers],
+            "halted": dict(health.halted),
         },
         "series": screen.series,
         "metrics": [

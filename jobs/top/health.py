@@ -38,7 +38,7 @@ class Ends:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pipeline:
+class Health:
     """The figures of the header. None where it cannot be known now."""
 
     rows_per_s: float | None
@@ -91,12 +91,12 @@ def summarize(
     workers: Sequence[Mapping[str, Any]],
     rows_per_s: float | None,
     rates: Sequence[float],
-) -> Pipeline:
+) -> Health:
     """Put together what the database, Kafka and the workers say.
 
     The median is that of the workers weighted by their rates; the 99th percentile the worst one's.
     """
-    return Pipeline(
+    return Health(
         rows_per_s=rows_per_s,
         written=sum(each.written for each in stored),
         dead_letters=sum(each.dead_letters for each in stored),
@@ -152,7 +152,7 @@ class KafkaEnds:
         return {each.partition: answer.result().offset for each, answer in answers.items()}
 
 
-class PipelineWatch:
+class HealthWatch:
     """Reads all three places; remembers rates for a graph of the last minute."""
 
     def __init__(
@@ -173,7 +173,7 @@ class PipelineWatch:
         self._rate = Rate()
         self._rates: deque[float] = deque(maxlen=60)
 
-    def read(self) -> Pipeline:
+    def read(self) -> Health:
         """Return the figures of now."""
         stored = [Stored(*found) for found in self._query(PROGRESS, {"topic": self._topic})]
         rows_per_s = self._rate.update(self._monotonic_s(), sum(each.written for each in stored))
