@@ -42,19 +42,48 @@ def declared(
         # Whatever the producer chose: the broker need not compress anew.
         "compression.type": "producer",
         "min.insync.replicas": str(max(1, replication - 1)),
+        # Room for the headers around a record of the largest size that is accepted.
+        "max.message.bytes": str(max_message_bytes + 4096),
     }
+
+    def topic(name: str, carries: str, key: str, partitions: int, **config: str) -> Topic:
+        return Topic(name, carries, key, partitions, replication, {**common, **_dotted(config)})
+
     return [
-        Topic(
-            name=readings_topic,
-            carries="readings as producers send them: Avro Reading and ReadingBatch, or JSON",
-            key="producer id, so that what one producer sends stays in order",
-            partitions=readings_partitions,
-            replication=replication,
-            config={
-                **common,
-                "retention.ms": str(7 * DAY_MS),
-                # Room for the headers around a record of the largest size that is accepted.
-                "max.message.bytes": str(max_message_bytes + 4096),
-            },
-        )
+        topic(
+            readings_topic,
+            "readings as producers send them: Avro Reading and ReadingBatch, or JSON",
+            "producer id, so that what one producer sends stays in order",
+            readings_partitions,
+            retention_ms=_days(7),
+            # Lateness, and clocks that run ahead, are measured against the time of arrival; and what
+            # is backfilled from years ago is not at once old enough to be deleted.
+            message_timestamp_type="LogAppendTime",
+        ),
+        topic("telemetry.rollups", "aggregates of readings", "series", 8, retention_ms=_days(30)),
+        topic("telemetry.anomalies", "what detectors found", "series", 4, retention_ms=_days(90)),
+        topic("telemetry.dead-letters", "refused input", "topic and partition", 1, retention_ms=_days(30)),
+        topic(
+            "alerts.events", "alerts raised, acknowledged, resolved", "alert id", 4, retention_ms=_days(365)
+        ),
+        topic("scaling.signals", "how many workers are wanted", "consumer group", 1, retention_ms=_days(7)),
+        # One partition: the entries form a chain of hashes. Kept for ever.
+        topic("audit.events", "who did what", "chain", 1, retention_ms="-1"),
+        topic("control.commands", "commands to workers and edges", "target", 1, retention_ms=_days(7)),
+        topic(
+            "fleet.heartbeats",
+            "signs of life",
+            "worker or edge id",
+            1,
+            retention_ms=_days(1),
+            cleanup_policy="compact,delete",
+        ),
     ]
+
+
+def _days(count: int) -> str:
+    return str(count * DAY_MS)
+
+
+def _dotted(config: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "."): value for name, value in config.items()}

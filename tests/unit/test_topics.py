@@ -70,7 +70,8 @@ def test_every_declared_topic_says_what_it_carries_and_how_it_is_kept() -> None:
         readings_topic="telemetry.readings", readings_partitions=8, replication=1, max_message_bytes=1000
     )
 
-    assert [topic.name for topic in topics] == ["telemetry.readings"]
+    assert topics[0].name == "telemetry.readings"
+    assert len({topic.name for topic in topics}) == len(topics) == 9
     for topic in topics:
         assert topic.carries
         assert topic.key
@@ -81,3 +82,11 @@ def test_every_declared_topic_says_what_it_carries_and_how_it_is_kept() -> None:
             "max.message.bytes",
         } <= topic.config.keys()
         assert int(topic.config["max.message.bytes"]) > 1000
+
+
+def test_readings_are_stamped_on_arrival_so_that_a_backfill_is_not_deleted_by_its_age() -> None:
+    readings, *_ = declared(
+        readings_topic="telemetry.readings", readings_partitions=8, replication=1, max_message_bytes=1000
+    )
+
+    assert readings.config["message.timestamp.type"] == "LogAppendTime"
