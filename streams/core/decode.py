@@ -1,33 +1,33 @@
-"""Bytes to columns: the first stage of the way of a reading."""
+"""Bytes to columns: the first stage of the way of a reading.
+
+A chunk's messages are told apart by their first bytes and read all at once, by encoding. What is
+not of the common form is read again exactly, one message at a time: both ways agree on every byte.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterable
+from operator import attrgetter
 
-import orjson
+import numpy as np
 
-from schemas.registry import (
-    ALLOWED,
-    CONFLUENT_MARKER,
-    CONFLUENT_PREFIX_BYTES,
-    READING_V1,
-    SINGLE_OBJECT_MARKER,
-    SINGLE_OBJECT_PREFIX_BYTES,
-    Schema,
-)
-from streams.core.batch import UNNUMBERED, Decoded, Messages
+from streams.core.batch import Columns, Decoded, Messages
 from streams.core.limits import Limits
 from streams.core.names import Names
-from streams.core.rejection import WHOLE_RECORD, Reason, Refused, Rejection
+from streams.core.rejection import Rejection
 from streams.core.series import SeriesTable
-from streams.core.wire import avro, json_exact
+from streams.core.wire.batches import BatchHeaders, read_batches
+from streams.core.wire.exact import ResolveSchemaId, read_message
+from streams.core.wire.json_arrays import JsonReader
+from streams.core.wire.lockstep import Buffer
+from streams.core.wire.readings import KeyProducers, ReadingHeaders, read_readings
+from streams.core.wire.routes import find_routes
 from streams.core.wire.rows import Row, to_columns
 
-ResolveSchemaId = Callable[[int], bytes | None]
-"""Returns the fingerprint of the schema that has this number in the registry, or None."""
+__all__ = ["Decoder", "ResolveSchemaId"]
 
-_JSON_SPACE = b" \t\r\n"
+SMALL_CHUNK_BYTES = 2048
+"""A smaller chunk is read exactly at once: numpy's cost per operation would outweigh its speed."""
 
 
 class Decoder:
@@ -36,7 +36,6 @@ class Decoder:
     ``series`` and ``producers`` name the integers in the columns it returns. ``resolve_schema_id``
     asks a schema registry, where there is one; what it raises passes through :meth:`decode`.
 
-    >>> import numpy as np
     >>> decoder = Decoder(Limits(), SeriesTable())
     >>> value = b'{"source":"pump-1","metric":"rpm","time":"2026-01-31T12:00:00Z","value":1450}'
     >>> decoded = decoder.decode(Messages([value], [b"plc-1"], np.array([7]), np.array([1769860800000])))
@@ -48,8 +47,15 @@ class Decoder:
         self, limits: Limits, series_table: SeriesTable, resolve_schema_id: ResolveSchemaId | None = None
     ) -> None:
         self._limits = limits
-        self._names = Names(limits, series_table)
         self._resolve_schema_id = resolve_schema_id
+        self._begin(series_table)
+
+    def _begin(self, series_table: SeriesTable) -> None:
+        self._names = Names(self._limits, series_table)
+        self._batch_headers = BatchHeaders(self._names, self._limits)
+        self._reading_headers = ReadingHeaders(self._names, self._limits)
+        self._key_producers = KeyProducers(self._names)
+        self._json = JsonReader(self._names, self._limits, self._key_producers)
 
     @property
     def series(self) -> SeriesTable:
@@ -69,100 +75,53 @@ class Decoder:
         """
         if len(self._names) <= limit:
             return False
-        self._names = Names(self._limits)
+        self._begin(SeriesTable())
         return True
 
     def decode(self, messages: Messages) -> Decoded:
-        """Return the readings of a chunk, and a rejection for everything that is none."""
-        rows: list[Row] = []
+        """Return the readings of a chunk in log order, and a rejection for everything that is none."""
+        most = self._limits.max_message_bytes
+        values = [value if value and len(value) <= most else b"" for value in messages.values]
+        if sum(map(len, values)) < SMALL_CHUNK_BYTES:
+            return Decoded(*self._read_exactly(messages, range(len(messages))))
+        buffer = Buffer(values)
+        route = find_routes(buffer, self._resolve_schema_id)
+
+        batches, odd_batches = read_batches(
+            buffer, route.batches, route.start[route.batches], messages, self._batch_headers, self._limits
+        )
+        readings, odd_readings = read_readings(
+            buffer,
+            route.readings,
+            route.start[route.readings],
+            messages,
+            self._reading_headers,
+            self._key_producers,
+            self._limits,
+        )
+        json, json_rejections = self._json.read(messages, route.json)
+        odd = np.sort(np.concatenate((odd_batches, odd_readings, route.others))).tolist()
+        rest, rejections = self._read_exactly(messages, odd)
+        return Decoded(
+            _in_log_order([batches, readings, *json, rest]),
+            sorted([*json_rejections, *rejections], key=attrgetter("offset", "index")),
+        )
+
+    def _read_exactly(self, messages: Messages, rows: Iterable[int]) -> tuple[Columns, list[Rejection]]:
+        read: list[Row] = []
         rejections: list[Rejection] = []
-        for message, value in enumerate(messages.values):
-            try:
-                self._decode_message(messages, message, value, rows, rejections)
-            except Refused as refused:
-                rejections.append(
-                    Rejection.of(
-                        int(messages.offsets[message]),
-                        WHOLE_RECORD,
-                        refused.reason,
-                        str(refused),
-                        value or b"",
-                    )
-                )
-        return Decoded(to_columns(rows, messages), rejections)
+        for row in rows:
+            for outcome in read_message(messages, row, self._names, self._limits, self._resolve_schema_id):
+                if isinstance(outcome, Row):
+                    read.append(outcome)
+                else:
+                    rejections.append(outcome)
+        return to_columns(read, messages), rejections
 
-    def _decode_message(
-        self,
-        messages: Messages,
-        message: int,
-        value: bytes | None,
-        rows: list[Row],
-        rejections: list[Rejection],
-    ) -> None:
-        if not value:
-            raise Refused(Reason.EMPTY, "no value")
-        if len(value) > self._limits.max_message_bytes:
-            raise Refused(
-                Reason.TOO_LARGE, f"{len(value)} bytes, {self._limits.max_message_bytes} are allowed"
-            )
-        key, offset = messages.keys[message], int(messages.offsets[message])
-        if value.lstrip(_JSON_SPACE)[:1] in (b"{", b"["):
-            for index, reading in enumerate(json_exact.load(value, self._limits)):
-                try:
-                    rows.append(json_exact.read_reading(reading, self._names, message, index, key))
-                except Refused as refused:
-                    rejections.append(
-                        Rejection.of(offset, index, refused.reason, str(refused), orjson.dumps(reading))
-                    )
-            return
-        schema, position = self._schema_of(value)
-        reader = avro.AvroReader(value, position)
-        if schema is READING_V1:
-            reading_header = avro.read_reading_header(reader, self._names, self._limits)
-            rows.append(avro.read_reading(reader, reading_header, self._names, message, key))
-            return
-        header = avro.read_batch_header(reader, self._names, self._limits)
-        body = avro.read_batch_body(reader, header, self._limits)
-        numbered = body.first_sequence != UNNUMBERED
-        for index, series in enumerate(body.series_index):
-            if 0 <= series < len(header.series):
-                rows.append(
-                    Row(
-                        message=message,
-                        place=index,
-                        series=header.series[series],
-                        time_us=body.time_us[index],
-                        value=body.value[index],
-                        quality=body.quality[index],
-                        revision=body.revision[index],
-                        producer=header.producer,
-                        epoch=body.epoch,
-                        sequence=body.first_sequence + index if numbered else UNNUMBERED,
-                    )
-                )
-            else:
-                detail = f"series_index {series}, the dictionary has {len(header.series)} entries"
-                document: dict[str, Any] = {
-                    "producer": self.producers[header.producer],
-                    "series_index": series,
-                    "time": body.time_us[index],
-                    "value": body.value[index],
-                }
-                rejections.append(Rejection.of(offset, index, Reason.SHAPE, detail, orjson.dumps(document)))
 
-    def _schema_of(self, value: bytes) -> tuple[Schema, int]:
-        if value.startswith(SINGLE_OBJECT_MARKER):
-            fingerprint: bytes | None = value[2:SINGLE_OBJECT_PREFIX_BYTES]
-            position, what = SINGLE_OBJECT_PREFIX_BYTES, f"fingerprint {value[2:10].hex()}"
-        elif value.startswith(CONFLUENT_MARKER) and len(value) >= CONFLUENT_PREFIX_BYTES:
-            if self._resolve_schema_id is None:
-                raise Refused(Reason.UNKNOWN_SCHEMA, "a schema number, but no schema registry is configured")
-            number = int.from_bytes(value[1:CONFLUENT_PREFIX_BYTES], "big")
-            fingerprint = self._resolve_schema_id(number)
-            position, what = CONFLUENT_PREFIX_BYTES, f"schema number {number}"
-        else:
-            raise Refused(Reason.UNKNOWN_ENCODING, f"begins with {value[:2].hex()}: neither Avro nor JSON")
-        schema = ALLOWED.get(fingerprint) if fingerprint else None
-        if schema is None:
-            raise Refused(Reason.UNKNOWN_SCHEMA, f"{what} is not a schema of this program")
-        return schema, position
+def _in_log_order(parts: Iterable[Columns]) -> Columns:
+    filled = [part for part in parts if len(part)]
+    columns = Columns.concat(filled)
+    if len(filled) < 2:
+        return columns
+    return columns.take(np.lexsort((columns.index, columns.offset)))

@@ -15,12 +15,8 @@ from streams.core.batch import UNNUMBERED
 from streams.core.limits import Limits
 from streams.core.names import ANONYMOUS, Names
 from streams.core.rejection import Reason, Refused
-from streams.core.wire.rows import Row
+from streams.core.wire.rows import INVALID, MAX_REVISION, Row
 
-INVALID = -1
-"""Stands for a quality or revision that its column could not hold; validation refuses it."""
-
-_INT32_MAX = (1 << 31) - 1
 _INT64_MAX = (1 << 63) - 1
 _MAX_VARINT_BYTES = 10
 _DOUBLE = struct.Struct("<d")
@@ -40,6 +36,9 @@ class AvroReader:
 
     def long(self) -> int:
         """Read an int or a long."""
+        if self.position < len(self._data) and (byte := self._data[self.position]) < 0x80:
+            self.position += 1  # most numbers take one byte
+            return (byte >> 1) ^ -(byte & 1)
         zigzag = shift = 0
         for byte in self._data[self.position : self.position + _MAX_VARINT_BYTES]:
             zigzag |= (byte & 0x7F) << shift
@@ -231,4 +230,4 @@ def _quality(number: int) -> int:
 
 
 def _revision(number: int) -> int:
-    return number if 0 <= number <= _INT32_MAX else INVALID
+    return number if 0 <= number <= MAX_REVISION else INVALID

@@ -14,15 +14,14 @@ from schemas.encode import DEFAULT_TENANT
 from schemas.registry import QUALITIES
 from streams.core.limits import Limits
 from streams.core.names import Names
-from streams.core.rejection import Reason, Refused
+from streams.core.rejection import Reason, Refused, Rejection
 from streams.core.rfc3339 import parse_us
 from streams.core.wire.avro import first_sequence
-from streams.core.wire.rows import Row
+from streams.core.wire.rows import MAX_REVISION, Row
 
 REQUIRED = frozenset({"source", "metric", "time", "value"})
 FIELDS = REQUIRED | {"tenant", "producer", "epoch", "sequence", "quality", "revision", "attributes"}
 
-_INT32_MAX = (1 << 31) - 1
 _INT64 = range(-(1 << 63), 1 << 63)
 
 
@@ -57,6 +56,16 @@ def objects(document: Any, limits: Limits) -> list[dict[str, Any]]:
     return elements
 
 
+def read_or_reject(
+    reading: dict[str, Any], names: Names, message: int, place: int, offset: int, key: bytes | None
+) -> Row | Rejection:
+    """Read one object of the record at ``offset``, or say what is wrong with this reading."""
+    try:
+        return read_reading(reading, names, message, place, key)
+    except Refused as refused:
+        return Rejection.of(offset, place, refused.reason, str(refused), _payload(reading))
+
+
 def read_reading(reading: dict[str, Any], names: Names, message: int, place: int, key: bytes | None) -> Row:
     """Read one object. Raises :class:`Refused` with what is wrong with this reading."""
     if unknown := reading.keys() - FIELDS:
@@ -75,7 +84,7 @@ def read_reading(reading: dict[str, Any], names: Names, message: int, place: int
             _text(reading, "tenant") if "tenant" in reading else DEFAULT_TENANT,
             _text(reading, "source"),
             _text(reading, "metric"),
-            _attributes(reading.get("attributes")),
+            read_attributes(reading.get("attributes")),
         ),
         time_us=_time(reading["time"]),
         value=_value(reading["value"]),
@@ -85,6 +94,23 @@ def read_reading(reading: dict[str, Any], names: Names, message: int, place: int
         epoch=_integer(reading, "epoch") if "epoch" in reading else 0,
         sequence=first_sequence(sequence, producer_index, 1),
     )
+
+
+def read_attributes(attributes: Any) -> list[tuple[str, str]]:
+    """Return the attributes of one object; null stands for none. Raises :class:`Refused`."""
+    if attributes is None:
+        return []
+    if type(attributes) is not dict or not set(map(type, attributes.values())) <= {str}:
+        raise Refused(Reason.BAD_ATTRIBUTES, "attributes must be an object whose values are strings")
+    return list(attributes.items())
+
+
+def _payload(reading: dict[str, Any]) -> bytes:
+    """Return a reading as it came; what is nested too deeply to be written becomes null."""
+    try:
+        return orjson.dumps(reading)
+    except orjson.JSONEncodeError:
+        return orjson.dumps({name: None if type(v) in (dict, list) else v for name, v in reading.items()})
 
 
 def _text(reading: dict[str, Any], field: str) -> str:
@@ -131,17 +157,9 @@ def _quality(reading: dict[str, Any]) -> int:
 
 def _revision(reading: dict[str, Any]) -> int:
     revision = _integer(reading, "revision")
-    if not 0 <= revision <= _INT32_MAX:
-        raise Refused(Reason.BAD_REVISION, f"revision {revision} is not within 0 and {_INT32_MAX}")
+    if not 0 <= revision <= MAX_REVISION:
+        raise Refused(Reason.BAD_REVISION, f"revision {revision} is not within 0 and {MAX_REVISION}")
     return revision
-
-
-def _attributes(attributes: Any) -> list[tuple[str, str]]:
-    if attributes is None:
-        return []
-    if type(attributes) is not dict or not set(map(type, attributes.values())) <= {str}:
-        raise Refused(Reason.BAD_ATTRIBUTES, "attributes must be an object whose values are strings")
-    return list(attributes.items())
 
 
 def _kind(thing: Any) -> str:

@@ -9,6 +9,11 @@ import numpy as np
 
 from streams.core.batch import COLUMN_TYPES, Columns, Messages
 
+INVALID = -1
+"""Stands for a quality or revision that its column could not hold; validation refuses it."""
+
+MAX_REVISION = (1 << 31) - 1
+
 
 class Row(NamedTuple):
     """One reading: the ``place``-th of the ``message``-th record of its chunk."""

@@ -1,0 +1,164 @@
+"""Batches read in lockstep: the common form of ``ReadingBatch``, all messages of a chunk at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.registry import QUALITIES
+from streams.core.batch import COLUMN_TYPES, UNNUMBERED, Bools, Columns, Int32, Int64, Messages
+from streams.core.limits import Limits
+from streams.core.names import ANONYMOUS, Names
+from streams.core.rejection import Refused
+from streams.core.wire.avro import AvroReader, read_batch_header
+from streams.core.wire.lockstep import Buffer, Cursor, bounded, places
+from streams.core.wire.rows import MAX_REVISION
+
+MAX_REMEMBERED_BYTES = 32 << 20
+MAX_SIZES_PER_KEY = 16
+
+_LEAST_BYTES_PER_READING = 10
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHeader:
+    """A header that was read before: its size, its producer, and the table's index of each series."""
+
+    size_bytes: int
+    producer: int
+    series: Int32
+
+
+class BatchHeaders:
+    """Remembers headers by their bytes, so that each dictionary of series is read once.
+
+    No header's bytes begin another's, so bytes that equal a header's are that header. Which sizes
+    to try is remembered by message key. Memory is bounded by forgetting everything at once.
+    """
+
+    def __init__(self, names: Names, limits: Limits) -> None:
+        self._names = names
+        self._limits = limits
+        self._known: dict[bytes, KnownHeader] = {}
+        self._sizes: dict[bytes | None, list[int]] = {}
+        self._remembered_bytes = 0
+
+    def find(self, value: bytes, start: int, key: bytes | None) -> KnownHeader | None:
+        """Return the header that begins at ``start``; None when there is none that can be taken."""
+        for size in self._sizes.get(key, ()):
+            known = self._known.get(value[start : start + size])
+            if known is not None:
+                return known
+        reader = AvroReader(value, start)
+        try:
+            header = read_batch_header(reader, self._names, self._limits)
+        except Refused:
+            return None
+        series = np.array(header.series, np.int32)
+        return self._remember(value[start : reader.position], key, header.producer, series)
+
+    def _remember(self, header: bytes, key: bytes | None, producer: int, series: Int32) -> KnownHeader:
+        self._remembered_bytes += len(header) + series.nbytes
+        if self._remembered_bytes > MAX_REMEMBERED_BYTES:
+            self._known.clear()
+            self._sizes.clear()
+            self._remembered_bytes = 0
+        sizes = self._sizes.setdefault(key, [])
+        if len(header) not in sizes:
+            if len(sizes) >= MAX_SIZES_PER_KEY:
+                sizes.clear()
+            sizes.append(len(header))
+        known = self._known[header] = KnownHeader(len(header), producer, series)
+        return known
+
+
+def read_batches(
+    buffer: Buffer, rows: Int64, start: Int64, messages: Messages, headers: BatchHeaders, limits: Limits
+) -> tuple[Columns, Int64]:
+    """Read the ``ReadingBatch`` bodies that begin at ``start`` in the messages ``rows``.
+
+    Returns the readings, and the rows of messages that have to be read exactly.
+    """
+    if not len(rows):
+        return Columns.empty(), rows
+    found = [
+        headers.find(messages.values[row], begin, messages.keys[row])
+        for row, begin in zip(rows.tolist(), (start - buffer.begin[rows]).tolist(), strict=True)
+    ]
+    known = [header for header in found if header is not None]
+    taken = np.fromiter((header is not None for header in found), np.bool_, len(found))
+    chosen = rows[taken]
+    sizes = np.array([header.size_bytes for header in known], np.int64)
+    cursor = Cursor(buffer, start[taken] + sizes, buffer.end[chosen])
+    columns, good = _read_bodies(cursor, chosen, known, messages, limits)
+    return columns, np.concatenate((rows[~taken], chosen[~good]))
+
+
+def _read_bodies(
+    cursor: Cursor, rows: Int64, headers: list[KnownHeader], messages: Messages, limits: Limits
+) -> tuple[Columns, Bools]:
+    epoch = cursor.longs()
+    first = cursor.sequences()
+    counts = _counts(cursor, limits)
+    series_index = cursor.long_arrays(counts)
+    per_reading: dict[str, npt.NDArray[Any]] = {
+        "time_us": cursor.long_arrays(counts),
+        "value": cursor.double_arrays(counts),
+        "quality": _optional_arrays(cursor, counts, len(QUALITIES) - 1),
+        "revision": _optional_arrays(cursor, counts, MAX_REVISION),
+        "index": places(counts),
+    }
+    entries = np.array([len(header.series) for header in headers], np.int64)
+    outside = (series_index < 0) | (series_index >= np.repeat(entries, counts))
+    cursor.mark(outside, counts)
+
+    good = cursor.finish()
+    producer = np.array([header.producer for header in headers], np.int32)
+    first[producer == ANONYMOUS] = UNNUMBERED
+    per_message: dict[str, npt.NDArray[Any]] = {
+        "producer": producer,
+        "epoch": epoch,
+        "offset": messages.offsets[rows],
+        "stamp_ms": messages.timestamps_ms[rows],
+        "sequence": first,
+        "base": np.cumsum(entries) - entries,
+    }
+    if not good.all():
+        kept = np.repeat(good, counts)
+        series_index, counts = series_index[kept], counts[good]
+        for columns, chosen in ((per_reading, kept), (per_message, good)):
+            columns.update((name, column[chosen]) for name, column in columns.items())
+    repeated = {name: np.repeat(column, counts) for name, column in per_message.items()}
+    dictionary = np.concatenate([header.series for header in headers] or [np.empty(0, np.int32)])
+    series = dictionary[repeated.pop("base") + series_index]
+    repeated["sequence"] = np.where(
+        repeated["sequence"] == UNNUMBERED, UNNUMBERED, repeated["sequence"] + per_reading["index"]
+    )
+    read = {"series": series, **per_reading, **repeated}
+    return Columns(
+        **{name: read[name].astype(dtype, copy=False) for name, dtype in COLUMN_TYPES.items()}
+    ), good
+
+
+def _counts(cursor: Cursor, limits: Limits) -> Int64:
+    """Return how many readings each message has; 0 where that cannot be, so nothing is read of it."""
+    counts = np.abs(cursor.peek_longs())
+    possible = (counts > 0) & (counts <= limits.max_readings_per_message)
+    possible &= counts * _LEAST_BYTES_PER_READING <= cursor.left()
+    cursor.require(possible)
+    return np.where(possible, counts, 0)
+
+
+def _optional_arrays(cursor: Cursor, counts: Int64, largest: int) -> Int64:
+    """Read a union of null and an array; null stands for zeros, ``INVALID`` for what is out of range."""
+    given = cursor.present()
+    numbers = np.zeros(int(counts.sum()), np.int64)
+    if given.any():
+        part = cursor.at(given)
+        read = part.long_arrays(counts[given])
+        cursor.rejoin(given, part)
+        numbers[np.repeat(given, counts)] = bounded(read, largest)
+    return numbers
