@@ -1,0 +1,224 @@
+"""Each reading once: a reading's identity is (series, event time), and (producer, epoch, sequence).
+
+The database is the truth. Most readings need no look-up, because they are later than anything
+stored of their series; the others are looked for among the recent ones in memory, and beyond that
+in the database. Nothing is guessed: every key is compared whole.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from streams.core.batch import Bools, Float64, Int16, Int32, Int64
+from streams.core.identities import RecentIdentities, Stored
+
+NEVER_US = np.iinfo(np.int64).min
+"""Latest event time of a series that has no reading."""
+
+
+class Disposition(IntEnum):
+    """What becomes of a reading."""
+
+    WRITTEN = 0
+    DUPLICATE = 1
+    CORRECTION = 2
+    CONFLICT = 3
+    EXPIRED = 4
+    FORWARDED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Readings of one partition in log order. ``repeated``: the sequence number was seen before."""
+
+    series_id: Int32
+    time_us: Int64
+    value: Float64
+    quality: Int16
+    revision: Int32
+    repeated: Bools
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+
+class History(Protocol):
+    """What the database holds, for the identities that memory does not cover."""
+
+    def stored(self, series_id: Int64, time_us: Int64) -> Stored:
+        """Look identities up; they are sorted by series, then time."""
+
+    def revision(self, series_id: int, time_us: int) -> int:
+        """Return the revision of a stored reading; 0 where none was ever recorded."""
+
+
+class Version(NamedTuple):
+    """One version of a reading, for the history of those that were corrected or carry a revision."""
+
+    series_id: int
+    time_us: int
+    revision: int
+    value: float
+    quality: int
+
+
+class Conflict(NamedTuple):
+    """A reading whose identity is taken. ``stored`` is what has it, None where only the number is taken."""
+
+    row: int
+    stored: Version | None
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What becomes of each of some rows, and what is to be stored of them.
+
+    ``written`` are the rows to store, by series, then time. ``value`` and ``quality`` are those of all
+    rows, with corrections among the rows themselves applied. ``corrected`` are new values of readings
+    stored before. ``versions`` go into the history of readings that were corrected.
+    """
+
+    disposition: npt.NDArray[np.int8]
+    written: npt.NDArray[np.intp]
+    value: Float64
+    quality: Int16
+    corrected: list[Version] = field(default_factory=list)
+    versions: list[Version] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+
+
+class Deduplicator:
+    """Judges the readings of one partition, whose series nobody else writes.
+
+    :meth:`judge` changes nothing; :meth:`apply` takes a judgement in once it is committed.
+    ``latest_us`` is the latest event time stored of each ``series_id``. ``floor_us``: what is earlier
+    has left the database, and a repeat of it cannot be told from a first arrival.
+    """
+
+    def __init__(self, max_bytes: int, series_id: Int64, latest_us: Int64, floor_us: int) -> None:
+        self.floor_us = floor_us
+        self._latest_us = np.full(int(series_id.max(initial=0)) + 1, NEVER_US)
+        self._latest_us[series_id] = latest_us
+        self.recent = RecentIdentities(max_bytes, max(int(latest_us.max(initial=-1)) + 1, 0))
+
+    def judge(self, rows: Rows, history: History) -> Judgement:
+        """Decide on ``rows``, asking ``history`` where memory does not know."""
+        disposition = np.full(len(rows), Disposition.DUPLICATE, np.int8)
+        disposition[(rows.time_us < self.floor_us) & ~rows.repeated] = Disposition.EXPIRED
+        order = np.lexsort((rows.time_us, rows.series_id))
+        order = order[rows.time_us[order] >= self.floor_us]
+        judgement = Judgement(disposition, order, rows.value.copy(), rows.quality.copy())
+        if len(order):
+            self._judge(rows, order, history, judgement)
+        judgement.written = order[disposition[order] == Disposition.WRITTEN]
+        return judgement
+
+    def apply(self, rows: Rows, judgement: Judgement) -> None:
+        """Take in what a committed transaction stored."""
+        written = judgement.written
+        series_id, time_us = rows.series_id[written].astype(np.int64), rows.time_us[written]
+        self.recent.add(series_id, time_us, judgement.value[written], judgement.quality[written])
+        for version in judgement.corrected:
+            self.recent.correct(version.series_id, version.time_us, version.value, version.quality)
+        if len(written):
+            last = np.flatnonzero(np.append(series_id[1:] != series_id[:-1], True))
+            self._grow(int(series_id[-1]))
+            self._latest_us[series_id[last]] = np.maximum(self._latest_us[series_id[last]], time_us[last])
+
+    def _judge(self, rows: Rows, order: npt.NDArray[np.intp], history: History, judgement: Judgement) -> None:
+        series_id, time_us = rows.series_id[order].astype(np.int64), rows.time_us[order]
+        first = np.append(True, (series_id[1:] != series_id[:-1]) | (time_us[1:] != time_us[:-1]))
+        starts = np.flatnonzero(first)
+        group = np.cumsum(first) - 1
+        stored = self._stored(series_id[starts], time_us[starts], history)
+        fresh = ~stored.found
+        lead = order[starts]
+        value = np.where(fresh, rows.value[lead], stored.value)
+        quality = np.where(fresh, rows.quality[lead], stored.quality)
+        odd = ~_same(rows.value[order], value[group]) | (rows.quality[order] != quality[group])
+        odd |= (rows.revision[order] > 0) | (rows.repeated[order] & fresh[group])
+        judgement.disposition[lead[fresh]] = Disposition.WRITTEN
+        ends = np.append(starts[1:], len(order))
+        for number in np.unique(group[odd]).tolist():
+            members = order[starts[number] : ends[number]]
+            current = None
+            if stored.found[number]:
+                identity = int(series_id[starts[number]]), int(time_us[starts[number]])
+                current = Version(
+                    *identity,
+                    history.revision(*identity),
+                    float(stored.value[number]),
+                    int(stored.quality[number]),
+                )
+            _judge_in_turn(rows, members.tolist(), current, judgement)
+
+    def _stored(self, series_id: Int64, time_us: Int64, history: History) -> Stored:
+        """Look up what is stored of some identities, which are sorted and all different."""
+        stored = Stored.nothing(len(series_id))
+        self._grow(int(series_id[-1]))
+        asked = np.flatnonzero(time_us <= self._latest_us[series_id])
+        covered = self.recent.covers(series_id[asked], time_us[asked])
+        for rows, find in ((asked[covered], self.recent.find), (asked[~covered], history.stored)):
+            if len(rows):
+                answer = find(series_id[rows], time_us[rows])
+                stored.found[rows] = answer.found
+                stored.value[rows] = answer.value
+                stored.quality[rows] = answer.quality
+        return stored
+
+    def _grow(self, series_id: int) -> None:
+        if series_id >= len(self._latest_us):
+            more = np.full(max(series_id + 1, 2 * len(self._latest_us)) - len(self._latest_us), NEVER_US)
+            self._latest_us = np.append(self._latest_us, more)
+
+
+def _judge_in_turn(rows: Rows, members: list[int], current: Version | None, judgement: Judgement) -> None:
+    """Judge the readings of one identity one after the other; ``current`` is what is stored of it."""
+    before, written = current, None
+    for row in members:
+        version = Version(
+            int(rows.series_id[row]),
+            int(rows.time_us[row]),
+            int(rows.revision[row]),
+            float(rows.value[row]),
+            int(rows.quality[row]),
+        )
+        if current is None and rows.repeated[row]:
+            judgement.disposition[row] = Disposition.CONFLICT
+            judgement.conflicts.append(Conflict(row, None))
+        elif current is None:
+            judgement.disposition[row] = Disposition.WRITTEN
+            written, current = row, version
+            if version.revision:
+                judgement.versions.append(version)
+        elif _bits(version.value) == _bits(current.value) and version.quality == current.quality:
+            judgement.disposition[row] = Disposition.DUPLICATE
+            if version.revision > current.revision:
+                judgement.versions.append(version)
+                current = version
+        elif version.revision > current.revision:
+            judgement.disposition[row] = Disposition.CORRECTION
+            judgement.versions += [current, version]
+            current = version
+        else:
+            judgement.disposition[row] = Disposition.CONFLICT
+            judgement.conflicts.append(Conflict(row, current))
+    if current is not None and written is not None:
+        judgement.value[written], judgement.quality[written] = current.value, current.quality
+    elif current is not None and before is not None and current[3:] != before[3:]:
+        judgement.corrected.append(current)
+
+
+def _same(one: Float64, other: Float64) -> Bools:
+    """Compare bit by bit: the NaN of a bad reading equals itself."""
+    return np.equal(one.view(np.int64), other.view(np.int64))
+
+
+def _bits(value: float) -> bytes:
+    return struct.pack("<d", value)
