@@ -68,12 +68,12 @@ class Decoder:
         return self._names.producers
 
     def reset_if_over(self, limit: int) -> bool:
-        """Forget all names when there are more than ``limit``, and say so.
+        """Forget all names when there are more than ``limit``, a long one counted as several, and say so.
 
         ``series`` and ``producers`` are new objects then; columns decoded before keep pointing into
-        the old ones, which stay as they are. Memory is bounded when this is called between flushes.
+        the old ones, which stay as they are. Memory is bounded when this is called between chunks.
         """
-        if len(self._names) <= limit:
+        if self._names.size <= limit:
             return False
         self._begin(SeriesTable())
         return True

@@ -11,6 +11,8 @@ from streams.core.series import SeriesKey, SeriesTable
 ANONYMOUS = 0
 """The producer of readings that name none and come without a message key: always ``""``."""
 
+_CHARS_PER_NAME = 64
+
 
 class Names:
     """Interns series and producers; a name over the limits is refused before it is remembered.
@@ -29,7 +31,10 @@ class Names:
     def __init__(self, limits: Limits, series: SeriesTable | None = None) -> None:
         self.series = SeriesTable() if series is None else series
         self.producers: list[str] = [""]
+        self.size = 0
+        """How many names there are, a long one counted as several."""
         self._limits = limits
+        self._counted_series = len(self.series)
         self._producer_index: dict[str, int] = {"": ANONYMOUS}
 
     def series_index(
@@ -48,7 +53,11 @@ class Names:
         for name, text in pairs:
             self._check_length("attribute name", name, Reason.BAD_ATTRIBUTES)
             self._check_length(f"attribute {name!r}", text, Reason.BAD_ATTRIBUTES)
-        return self.series.intern(SeriesKey(tenant, source, metric, pairs))
+        index = self.series.intern(SeriesKey(tenant, source, metric, pairs))
+        if len(self.series) > self._counted_series:
+            self._counted_series = len(self.series)
+            self._count(len(tenant) + len(source) + len(metric) + sum(len(n) + len(t) for n, t in pairs))
+        return index
 
     def producer_index(self, name: str) -> int:
         """Return the integer of a producer. Raises :class:`Refused`: ``bad_name``."""
@@ -57,6 +66,7 @@ class Names:
             self._check_length("producer", name)
             index = self._producer_index[name] = len(self.producers)
             self.producers.append(name)
+            self._count(len(name))
         return index
 
     def producer_of_key(self, key: bytes | None) -> int:
@@ -72,8 +82,8 @@ class Names:
             return self.producer_index(key.hex())
         return self.producer_index(name if name.isprintable() else key.hex())
 
-    def __len__(self) -> int:
-        return len(self.series) + len(self.producers)
+    def _count(self, characters: int) -> None:
+        self.size += 1 + characters // _CHARS_PER_NAME
 
     def _check_length(self, what: str, text: str, reason: Reason = Reason.BAD_NAME) -> None:
         most = self._limits.max_name_chars

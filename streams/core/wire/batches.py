@@ -15,10 +15,12 @@ from streams.core.names import ANONYMOUS, Names
 from streams.core.rejection import Refused
 from streams.core.wire.avro import AvroReader, read_batch_header
 from streams.core.wire.lockstep import Buffer, Cursor, bounded, places
+from streams.core.wire.memo import Memo
 from streams.core.wire.rows import MAX_REVISION
 
-MAX_REMEMBERED_BYTES = 32 << 20
 MAX_SIZES_PER_KEY = 16
+
+_SIZES_BYTES = 32 * MAX_SIZES_PER_KEY
 
 _LEAST_BYTES_PER_READING = 10
 
@@ -36,43 +38,40 @@ class BatchHeaders:
     """Remembers headers by their bytes, so that each dictionary of series is read once.
 
     No header's bytes begin another's, so bytes that equal a header's are that header. Which sizes
-    to try is remembered by message key. Memory is bounded by forgetting everything at once.
+    to try is remembered by message key.
     """
 
     def __init__(self, names: Names, limits: Limits) -> None:
         self._names = names
         self._limits = limits
-        self._known: dict[bytes, KnownHeader] = {}
-        self._sizes: dict[bytes | None, list[int]] = {}
-        self._remembered_bytes = 0
+        self._known: Memo[bytes, KnownHeader] = Memo()
+        self._sizes: Memo[bytes | None, list[int]] = Memo()
 
     def find(self, value: bytes, start: int, key: bytes | None) -> KnownHeader | None:
         """Return the header that begins at ``start``; None when there is none that can be taken."""
-        for size in self._sizes.get(key, ()):
+        sizes = self._sizes.get(key)
+        if sizes is None:
+            sizes = self._sizes.remember(key, [], len(key or b"") + _SIZES_BYTES)
+        for size in sizes:
             known = self._known.get(value[start : start + size])
             if known is not None:
                 return known
+        known = self._read(value, start)
+        if known is not None and known.size_bytes not in sizes:
+            if len(sizes) == MAX_SIZES_PER_KEY:
+                sizes.clear()
+            sizes.append(known.size_bytes)
+        return known
+
+    def _read(self, value: bytes, start: int) -> KnownHeader | None:
         reader = AvroReader(value, start)
         try:
             header = read_batch_header(reader, self._names, self._limits)
         except Refused:
             return None
         series = np.array(header.series, np.int32)
-        return self._remember(value[start : reader.position], key, header.producer, series)
-
-    def _remember(self, header: bytes, key: bytes | None, producer: int, series: Int32) -> KnownHeader:
-        self._remembered_bytes += len(header) + series.nbytes
-        if self._remembered_bytes > MAX_REMEMBERED_BYTES:
-            self._known.clear()
-            self._sizes.clear()
-            self._remembered_bytes = 0
-        sizes = self._sizes.setdefault(key, [])
-        if len(header) not in sizes:
-            if len(sizes) >= MAX_SIZES_PER_KEY:
-                sizes.clear()
-            sizes.append(len(header))
-        known = self._known[header] = KnownHeader(len(header), producer, series)
-        return known
+        known = KnownHeader(reader.position - start, header.producer, series)
+        return self._known.remember(value[start : reader.position], known, known.size_bytes + series.nbytes)
 
 
 def read_batches(
