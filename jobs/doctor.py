@@ -78,7 +78,8 @@ def programs(_settings: Settings) -> Iterator[Finding]:
 def kafka(settings: Settings) -> Iterator[Finding]:
     """Whether the broker answers."""
     kafka_answers(settings.kafka)
-    cluster = _admin(settings).describe_cluster(request_timeout=TIMEOUT_S).result(TIMEOUT_S)
+    admin = _admin(settings)
+    cluster = admin.describe_cluster(request_timeout=TIMEOUT_S).result(TIMEOUT_S)
     brokers = f"{len(cluster.nodes)} broker" + ("s" if len(cluster.nodes) != 1 else "")
     # A broker does not tell its version; the one that this stack started is known.
     ours = State(state_dir()).env.get("kafka") == settings.kafka

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from infra.stack.commands import require
@@ -30,11 +30,14 @@ def is_root() -> bool:
 
 @dataclass(frozen=True)
 class Jail:
-    """A root file system to run programs in; the directory ``data`` is ``/srv`` there."""
+    """A root file system to run programs in; the directory ``data`` is ``/srv`` there.
+
+    ``privileged`` says whether it is entered by the rights of root or by user namespaces.
+    """
 
     root: Path
     data: Path
-    privileged: bool = field(default_factory=is_root)
+    privileged: bool
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """Return the command line that runs ``argv`` inside, in ``/srv``."""
@@ -61,16 +64,28 @@ class Jail:
             for path in paths:
                 os.chown(path, SERVICE_ID, SERVICE_ID)
 
-    def check(self) -> None:
-        """Raise :class:`StackError` with what to do if the system does not allow this."""
+    def obstacle(self) -> str:
+        """Return why this system does not let programs run inside; empty if it does."""
         trial = subprocess.run(
             self.command(["/bin/sh", "-c", ":"]), capture_output=True, text=True, check=False
         )
-        if trial.returncode == 0:
-            return
-        need = "to mount (CAP_SYS_ADMIN)" if self.privileged else "unprivileged user namespaces"
-        raise StackError(
-            f"this system does not allow {need}: {trial.stderr.strip()}",
-            hint="Allow it, start a container engine, or set STREAMGAUGE_DATABASE_URL and "
-            "STREAMGAUGE_REDIS_URL to services that you have.",
-        )
+        return "" if trial.returncode == 0 else trial.stderr.strip() or f"exit code {trial.returncode}"
+
+
+def open_jail(root: Path, data: Path) -> Jail:
+    """Return the jail that this system allows: by the rights of root, else by user namespaces.
+
+    Raises :class:`StackError` if it allows neither.
+    """
+    obstacles = []
+    for privileged in (True, False) if is_root() else (False,):
+        jail = Jail(root, data, privileged)
+        obstacle = jail.obstacle()
+        if not obstacle:
+            return jail
+        obstacles.append(f"{'mounting as root' if privileged else 'user namespaces'}: {obstacle}")
+    raise StackError(
+        f"this system does not let a program have its own root directory ({'; '.join(obstacles)})",
+        hint="Allow unprivileged user namespaces, run as root, start a container engine, or set "
+        "STREAMGAUGE_DATABASE_URL and STREAMGAUGE_REDIS_URL to services that you have.",
+    )

@@ -152,7 +152,10 @@ def java() -> str:
     """Return the path of a Java that is new enough."""
     home = os.environ.get("JAVA_HOME")
     path = f"{home}/bin/java" if home else require("java", "default-jre-headless")
-    banner = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
+    try:
+        banner = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
+    except OSError:
+        banner = ""
     version = re.search(r'version "(\d+)', banner)
     if version is None or int(version[1]) < OLDEST_JAVA:
         raise StackError(

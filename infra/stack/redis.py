@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from infra.stack.debian import root_file_system
-from infra.stack.jail import Jail
+from infra.stack.jail import open_jail
 from infra.stack.service import Launch, Say
 from infra.stack.state import State, write_private
 
@@ -36,8 +36,7 @@ class Redis:
     def prepare(self, say: Say) -> Launch:
         """Make the root file system, where missing."""
         self.data.mkdir(exist_ok=True)
-        jail = Jail(root_file_system(say, self.state.log("debian")), self.data)
-        jail.check()
+        jail = open_jail(root_file_system(say, self.state.log("debian")), self.data)
         write_private(
             self.data / "redis.conf",
             CONFIGURATION.format(port=self.state.ports["redis"], password=self.state.secret("redis")),

@@ -9,7 +9,7 @@ import psutil
 
 from infra.stack.commands import run
 from infra.stack.debian import POSTGRES_BIN, root_file_system
-from infra.stack.jail import Jail
+from infra.stack.jail import Jail, open_jail
 from infra.stack.roles import ADMIN
 from infra.stack.service import Launch, Say
 from infra.stack.state import State, write_private
@@ -70,8 +70,7 @@ class TimescaleDb:
     def prepare(self, say: Say) -> Launch:
         """Make the root file system and the database cluster, where missing."""
         self.data.mkdir(exist_ok=True)
-        jail = Jail(root_file_system(say, self.state.log("debian")), self.data)
-        jail.check()
+        jail = open_jail(root_file_system(say, self.state.log("debian")), self.data)
         if not (self.data / "cluster").is_dir():
             say("creating the database cluster")
             self._create_cluster(jail)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.stack.jail import SERVICE_ID, Jail
+from infra.stack.errors import StackError
+from infra.stack.jail import SERVICE_ID, Jail, open_jail
 
 ROOT, DATA = Path("/cache/debian/root"), Path("/home/me/my clone/.streamgauge/data/redis")
 
@@ -31,3 +32,10 @@ def test_an_ordinary_user_gets_a_user_namespace_and_is_not_root_in_it() -> None:
     assert "--map-root-user" in command
     assert command.index("--map-root-user") < command.index(f"--map-user={SERVICE_ID}")
     assert not any(argument.startswith("--setuid") for argument in command)
+
+
+def test_where_nothing_is_allowed_the_user_hears_what_to_do(tmp_path: Path) -> None:
+    # An empty root has no program to run, whatever the system allows.
+    with pytest.raises(StackError, match="own root directory") as failure:
+        open_jail(tmp_path, tmp_path)
+    assert "STREAMGAUGE_DATABASE_URL" in failure.value.hint

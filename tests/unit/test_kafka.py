@@ -41,3 +41,10 @@ def test_only_a_java_that_kafka_runs_on_is_accepted(
     else:
         with pytest.raises(StackError, match="not Java 17"):
             java()
+
+
+def test_a_java_home_without_a_java_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(StackError, match="not Java 17") as failure:
+        java()
+    assert "JAVA_HOME" in failure.value.hint
