@@ -104,7 +104,7 @@ def _applied(settings: Settings) -> str:
     topics, admin = wanted_topics(settings), TopicAdmin(settings.kafka)
     changes = plan(topics, admin.find([topic.name for topic in topics]))
     admin.apply(changes, topics)
-    return ", ".join(f"{topic.name}, {topic.partitions} partitions" for topic in topics)
+    return f"{len(changes)} differences" if changes else "as declared"
 
 
 def _stop(console: Console, companion: Companion) -> None:

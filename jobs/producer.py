@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streams.errors import ServiceUnavailable
 
 MAX_BUFFERED_MESSAGES = 20_000
 MAX_BUFFERED_KBYTES = 65_536
 LINGER_MS = 5
+ANSWER_S = 5.0
 LOOK_AT_KAFKA = "See whether the broker runs: streamgauge doctor"
 CREATE_TOPICS = "Create the topics: streamgauge topics apply"
 
@@ -63,7 +64,6 @@ class ReadingsProducer:
         self.topic = topic
         self.deliveries = Deliveries()
         self._on_trouble = on_trouble
-        self._hint = LOOK_AT_KAFKA
         config: dict[str, Any] = {
             "bootstrap.servers": bootstrap,
             "client.id": "streamgauge",
@@ -73,12 +73,26 @@ class ReadingsProducer:
             "linger.ms": LINGER_MS,
             "partitioner": "murmur2_random",  # as the Java client does: one producer id, one partition
             "message.timeout.ms": int(1000 * timeout_s) if timeout_s else 0,
+            # A topic that is missing may still be created: who never gives up waits for it as well.
+            "topic.metadata.propagation.max.ms": 30_000 if timeout_s else 3_600_000,
             "queue.buffering.max.messages": max_messages,
             "queue.buffering.max.kbytes": MAX_BUFFERED_KBYTES,
             "error_cb": self._trouble,
             "log_level": 0,
         }
         self._producer = Producer(config)
+
+    def require_topic(self) -> None:
+        """Raise :class:`~streams.errors.ServiceUnavailable` when Kafka or the topic is not there."""
+        try:
+            topic = self._producer.list_topics(self.topic, timeout=ANSWER_S).topics[self.topic]
+        except KafkaException as error:
+            raise ServiceUnavailable(
+                f"Kafka does not answer: {self.deliveries.last_error or error.args[0].str()}",
+                hint=LOOK_AT_KAFKA,
+            ) from error
+        if topic.error is not None:
+            raise ServiceUnavailable(f"topic {self.topic}: {topic.error.str()}", hint=CREATE_TOPICS)
 
     def offer(self, message: Message) -> bool:
         """Take one message; return False when the buffer is full."""
@@ -136,7 +150,7 @@ class ReadingsProducer:
         if self.deliveries.failed:
             raise ServiceUnavailable(
                 f"Kafka did not take {self.deliveries.failed} readings: {self.deliveries.last_error}",
-                hint=self._hint,
+                hint=LOOK_AT_KAFKA,
             )
 
     def _delivered(self, readings: int, error: KafkaError | None, _message: object) -> None:
@@ -145,8 +159,6 @@ class ReadingsProducer:
         else:
             self.deliveries.failed += readings
             self.deliveries.last_error = error.str()
-            if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
-                self._hint = CREATE_TOPICS
 
     def _trouble(self, error: KafkaError) -> None:
         self.deliveries.last_error = error.str()

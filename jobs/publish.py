@@ -149,6 +149,7 @@ def publish_file(
         raise UsageError(fault, hint="Give another --producer.")
     epoch = next_epoch(state_dir() / "epochs", producer_id, time.time_ns() // 1_000_000)
     producer = ReadingsProducer(settings.kafka, settings.readings_topic)
+    producer.require_topic()
     pace = Pace(rate, clock=time.perf_counter, wait=producer.poll)
     reader, summary, began = LineReader(fd), Summary(), time.perf_counter()
 

@@ -48,7 +48,8 @@ def generate(
     from streams.settings import Settings
 
     now_us = time.time_ns() // 1000
-    interval_us = int(1e6 * series / rate) if rate else 1_000_000
+    # Not below ten microseconds, or the metrics of an asset could not be told apart in time.
+    interval_us = max(10, int(1e6 * series / rate)) if rate else 1_000_000
     if start is not None:
         start_us = round(start.replace(tzinfo=start.tzinfo or UTC).timestamp() * 1e6)
     else:
@@ -66,7 +67,9 @@ def generate(
         tenant=tenant,
     )
     settings = Settings()
-    sent = send(load, ReadingsProducer(settings.kafka, settings.readings_topic), rate)
+    producer = ReadingsProducer(settings.kafka, settings.readings_topic)
+    producer.require_topic()
+    sent = send(load, producer, rate)
     if as_json:
         print_json(asdict(sent))
     else:

@@ -167,10 +167,9 @@ def _print_summary(summary: Summary) -> None:
     per_s = summary.readings / max(summary.seconds, 1e-6)
     typer.echo(
         f"sent {summary.readings:,} readings in {summary.messages:,} messages"
-        f" ({summary.seconds:.1f} s, {per_s:,.0f}/s); of {summary.lines:,} lines"
-        f" {sum(summary.refused.values()):,} were refused"
+        f" ({summary.seconds:.1f} s, {per_s:,.0f}/s) from {summary.lines:,} lines"
     )
     for reason, count in summary.refused.most_common():
-        typer.echo(f"  refused {count:,} times: {reason}")
+        typer.echo(f"  refused {count:,} {'line' if count == 1 else 'lines'}: {reason}")
     for reason, count in summary.skipped.most_common():
-        typer.echo(f"  skipped {count:,} fields: {reason}")
+        typer.echo(f"  skipped {count:,} {'field' if count == 1 else 'fields'}: {reason}")
