@@ -66,7 +66,7 @@ def encode_reading(
             _attributes(attributes),
             _NULL if producer is None else _PRESENT + _text(producer),
             _long(epoch),
-            _NULL if sequence is None else _PRESENT + _long(sequence),
+            _sequence(sequence, 1),
             _long(time_us),
             struct.pack("<d", value),
             _long(_quality(quality)),
@@ -109,11 +109,12 @@ class BatchEncoder:
 
         Raises ValueError when the arrays differ in length or hold what the schema does not.
         """
-        index = np.asarray(series_index, np.int64)
+        index = _integers(series_index, "series_index")
+        columns = [index, _integers(time_us, "time_us")]
         values = np.asarray(value, "<f8")
-        columns = [index, np.asarray(time_us, np.int64)]
         optional = [
-            None if column is None else np.asarray(column, np.int64) for column in (quality, revision)
+            None if column is None else _integers(column, name)
+            for column, name in ((quality, "quality"), (revision, "revision"))
         ]
         if len({len(column) for column in (*columns, values, *optional) if column is not None}) != 1:
             raise ValueError("series_index, time_us, value, quality and revision must be equally long")
@@ -124,7 +125,7 @@ class BatchEncoder:
             (
                 self._header,
                 _long(epoch),
-                _NULL if first_sequence is None else _PRESENT + _long(first_sequence),
+                _sequence(first_sequence, len(values)),
                 *(_array(len(values), varints(column)) for column in columns),
                 _array(len(values), values.tobytes()),
                 *(
@@ -249,6 +250,21 @@ def _attributes(attributes: Mapping[str, str] | None) -> bytes:
         return _NULL
     pairs = b"".join(_text(name) + _text(text) for name, text in attributes.items())
     return _PRESENT + _array(len(attributes), pairs)
+
+
+def _sequence(sequence: int | None, count: int) -> bytes:
+    if sequence is None:
+        return _NULL
+    if not 0 <= sequence <= _INT64_MAX - count:
+        raise ValueError(f"sequence {sequence} of {count} readings is not within 0 and {_INT64_MAX}")
+    return _PRESENT + _long(sequence)
+
+
+def _integers(column: Integers, name: str) -> npt.NDArray[np.int64]:
+    numbers = np.asarray(column)
+    if len(numbers) and numbers.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be integers")
+    return numbers.astype(np.int64)
 
 
 def _quality(quality: int) -> int:
