@@ -21,6 +21,7 @@ from confluent_kafka.admin import AdminClient
 from infra.stack.kafka import VERSION
 from infra.stack.readiness import kafka_answers
 from infra.stack.state import State
+from jobs.topics import Action, TopicAdmin, plan, wanted_topics
 from sinks.timescale.migrate import pending
 from streams.errors import UserError
 from streams.settings import Settings, state_dir
@@ -85,6 +86,22 @@ def kafka(settings: Settings) -> Iterator[Finding]:
     ours = State(state_dir()).env.get("kafka") == settings.kafka
     program = f"Kafka {VERSION}" if ours else "Kafka"
     yield ok("kafka", f"{settings.kafka}: {program}, {brokers}, cluster {cluster.cluster_id}")
+
+
+def topics(settings: Settings) -> Iterator[Finding]:
+    """Whether the topics are as they are declared."""
+    wanted = wanted_topics(settings)
+    changes = plan(wanted, TopicAdmin(settings.kafka).find([topic.name for topic in wanted]))
+    missing = [change.topic for change in changes if change.action is Action.CREATE]
+    differing = [change for change in changes if change.action in (Action.RAISE, Action.SET)]
+    advice = "Run: streamgauge topics apply"
+    if missing:
+        yield Finding("topics", "problem", f"missing: {', '.join(missing)}", advice)
+    for change in differing:
+        detail = f"{change.topic}: {change.what} is {change.current}, declared is {change.wanted}"
+        yield Finding("topics", "warning", detail, advice)
+    if not missing and not differing:
+        yield ok("topics", f"{len(wanted)}, as declared")
 
 
 def database(settings: Settings) -> Iterator[Finding]:
@@ -217,6 +234,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "programs": programs,
     "disk": disk,
     "kafka": kafka,
+    "topics": topics,
     "postgres": database,
     "roles": roles,
     "migrations": migrations,

@@ -45,8 +45,9 @@ class Stack:
                 service.check()
                 self._progress.done(service.name, f"external, {service.address}")
             self._backend(mode).start(self._own(external))
-            self._state.announce(mode, self._addresses(external))
-            return self._state.env
+            # External addresses hold for whoever has them in the environment, and for nobody else.
+            self._state.announce(mode, self._state.env | addresses(self._state, self._own(external)))
+            return self.addresses()
 
     def down(self) -> None:
         """Stop what runs here; the data stays, and so do external services."""
@@ -122,12 +123,6 @@ class Stack:
 
     def _own(self, external: dict[str, External]) -> list[str]:
         return [name for name in SERVICES if name not in external]
-
-    def _addresses(self, external: dict[str, External]) -> dict[str, str]:
-        found = addresses(self._state, self._own(external))
-        for service in external.values():
-            found |= service.addresses
-        return found
 
 
 def up(console: Console | None = None) -> dict[str, str]:

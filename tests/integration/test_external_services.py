@@ -19,7 +19,7 @@ def run(state: Path, *arguments: str, **environment: str) -> subprocess.Complete
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGAUGE_")}
     own = {"STREAMGAUGE_STACK": "native", "STREAMGAUGE_STATE_DIR": str(state)}
     return subprocess.run(
-        [sys.executable, "-c", "from jobs.cli.main import main; main()", "stack", *arguments],
+        [sys.executable, "-m", "jobs.cli", "stack", *arguments],
         env=kept | own | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -51,6 +51,11 @@ def test_their_addresses_are_the_ones_that_env_prints(theirs: dict[str, str], tm
     found = json.loads(run(tmp_path, "env", "--json", **theirs).stdout)
     assert found["kafka"] == theirs["STREAMGAUGE_KAFKA"]
     assert found["reader_url"] == found["database_url"] == theirs["STREAMGAUGE_DATABASE_URL"]
+
+
+def test_they_are_nobody_elses_who_works_in_the_same_checkout(theirs: dict[str, str], tmp_path: Path) -> None:
+    assert run(tmp_path, "up", **theirs).returncode == 0
+    assert json.loads(run(tmp_path, "env", "--json").stdout) == {}
 
 
 def test_down_and_destroy_leave_them_alone(theirs: dict[str, str], tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class Checkout:
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run ``streamgauge stack`` with these arguments."""
         return subprocess.run(
-            [sys.executable, "-c", "from jobs.cli.main import main; main()", "stack", *arguments],
+            [sys.executable, "-m", "jobs.cli", "stack", *arguments],
             env=self._environment | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
