@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from jobs.doctor import CHECKS, examine
+from jobs.doctor import examine
 from jobs.topics import TopicAdmin, plan, wanted_topics
 from sinks.timescale.migrate import migrate
 from streams.settings import Settings
@@ -82,14 +82,8 @@ def test_a_service_that_does_not_answer_spoils_only_its_own_checks(settings: Set
     findings = list(examine(broken))
     problems = {finding.subject: finding for finding in findings if finding.level == "problem"}
     assert {"kafka", "topics", "postgres", "redis"} <= set(problems)
-    assert all(finding.advice for finding in problems.values())
+    assert all(finding.advice for finding in findings if finding.level != "ok")
     assert {"python", "disk"} <= {finding.subject for finding in findings if finding.level == "ok"}
-
-
-def test_every_finding_that_is_not_ok_says_what_to_do(settings: Settings) -> None:
-    broken = settings.model_copy(update={"kafka": "127.0.0.1:1"})
-    assert all(finding.advice for finding in examine(broken) if finding.level != "ok")
-    assert len(CHECKS) == 10
 
 
 def test_the_verb_ends_with_one_when_something_is_wrong_and_prints_json(settings: Settings) -> None:
