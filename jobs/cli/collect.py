@@ -33,12 +33,14 @@ def collect(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure this machine and send its readings to Kafka, one batch an interval.
+    """Send this machine's telemetry to Kafka until stopped.
 
     CPU, memory, swap, file systems, disks, network, load, temperatures and top processes, named as
-    OpenTelemetry does. Ends in good order on Ctrl-C and SIGTERM, and when the pipe that is its input
-    is closed. Exit codes: 0 all was delivered,
-    1 readings were dropped because the buffer was full, 3 Kafka did not take the last ones.
+    OpenTelemetry does, one batch an interval. Ends in good order on Ctrl-C and SIGTERM, and when the
+    pipe that is its input is closed.
+
+    Exit codes: 0 all was delivered, 1 readings were dropped because the buffer was full, 3 Kafka did
+    not take the last ones.
     """
     import socket
     import time

@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command(epilog=examples("streamgauge config show", "streamgauge config show --json"))
 def show(as_json: JsonFlag = False) -> None:
-    """Print every setting, its value and where it came from; secrets are masked.
+    """Print every setting and where it came from; secrets are masked.
 
     Exit codes: 0 ok, 2 a setting is invalid.
     """

@@ -25,11 +25,13 @@ SAMPLES = 10
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running at the end.")] = False,
 ) -> None:
-    """Start everything that is missing and show this machine's own telemetry live.
+    """Show this machine's own telemetry, live.
 
-    Starts the stack, a worker and the host collector; Ctrl-C stops what was started here, and the
-    data stays. Without a terminal it prints ten samples, one a second, and ends. Exit codes: 0
-    shown, 1 something could not be started or ended by itself, 3 a service is away.
+    Starts the stack, a worker and the host collector, whatever of them is missing; Ctrl-C stops
+    what was started here, and the data stays. Without a terminal it prints ten samples, one a
+    second, and ends.
+
+    Exit codes: 0 shown, 1 something could not be started or ended by itself, 3 a service is away.
     """
     from jobs.demo import running
     from jobs.stopping import sigterm_interrupts

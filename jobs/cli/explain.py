@@ -15,6 +15,7 @@ START_STACK = "Start the local stack with `streamgauge stack up`, or look with `
 # By module and class name: a driver that was never imported cannot have raised, so none is imported here.
 _SERVICES = {
     ("psycopg", "OperationalError"): "TimescaleDB",
+    ("psycopg.errors", "InsufficientPrivilege"): "TimescaleDB",
     ("redis", "ConnectionError"): "Redis",
     ("redis", "TimeoutError"): "Redis",
     ("confluent_kafka", "KafkaException"): "Kafka",
@@ -36,6 +37,8 @@ def explain(error: BaseException) -> UserError | None:
         return UsageError(f"streamgauge.toml: {error}", hint="Correct the file in the working directory.")
     if _is(error, "pydantic", "ValidationError") and error.title == "Settings":  # type: ignore[attr-defined]
         return _invalid_settings(error)  # type: ignore[arg-type]
+    if _is(error, "psycopg.errors", "UndefinedTable"):
+        return UserError("the database lacks this program's tables", hint="Run `streamgauge migrate`.")
     for (module, name), service in _SERVICES.items():
         if _is(error, module, name):
             first_line = (_words(error).strip() or type(error).__name__).splitlines()[0]

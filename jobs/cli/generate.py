@@ -36,10 +36,13 @@ def generate(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Send synthetic readings to Kafka, each (series, event time) once, and say what was sent.
+    """Send synthetic readings to Kafka, and say what was sent.
 
-    Without --rate the readings of one series lie one second apart and end now, like a backlog. With
-    --rate they are sent at that pace with the time of sending. Exit codes: 0 all delivered, 3 not.
+    Each series has each event time once. Without --rate the readings of one series lie one second
+    apart and end now, like a backlog. With --rate they are sent at that pace with the time of
+    sending.
+
+    Exit codes: 0 all was delivered, 3 Kafka did not take everything.
     """
     import time
 

@@ -1,7 +1,8 @@
 """The command-line program ``streamgauge``: one verb a job.
 
 Every area has a module here with a ``typer.Typer`` named ``app``; it is registered below by one
-line. Modules import what is heavy inside their commands, so that ``--help`` answers at once.
+line. Modules import what is heavy inside their commands, so that ``--help`` answers at once; for the
+same reason help is plain text, since drawing it with rich would take longer than all the rest.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ app = typer.Typer(
     name="streamgauge",
     help="Telemetry from Kafka into TimescaleDB, exactly once.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -10,17 +10,22 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+KEEP_LINES = "\b"
+"""Typer's mark before a paragraph whose lines are not to be joined."""
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def examples(*commands: str) -> str:
-    r"""Return a help epilog that shows ``commands``, one a line.
+    """Return a help epilog that shows ``commands``, one a line.
 
-    >>> examples("streamgauge topics list")
-    'Example:\n\n[cyan]$ streamgauge topics list[/cyan]'
+    >>> print(examples("streamgauge topics list").replace(KEEP_LINES, "(as it is)"))
+    (as it is)
+    Example:
+      $ streamgauge topics list
     """
     title = "Example:" if len(commands) == 1 else "Examples:"
-    return "\n\n".join([title, *(f"[cyan]$ {command}[/cyan]" for command in commands)])
+    return "\n".join([KEEP_LINES, title, *(f"  $ {command}" for command in commands)])
 
 
 def print_json(value: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from jobs.cli.output import JsonFlag, console, examples, print_json
+from streams.errors import UsageError
 
 if TYPE_CHECKING:
     from jobs.formats.base import Defaults
     from jobs.publish import Summary
 
 app = typer.Typer()
+
+_STANDARD_INPUT = 0
 
 SHOWN_LINES = 20
 """So many refused lines are shown one by one; all are counted."""
@@ -43,7 +45,7 @@ def publish(
         str | None, typer.Option(help="Source where the file names none; default: the file's name.")
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="Metric where the file names none; default: see below.")
+        str | None, typer.Option(help="Metric where the file names none; default: see above.")
     ] = None,
     unit: Annotated[str | None, typer.Option(help="UCUM unit where the file names none, as Cel.")] = None,
     tenant: Annotated[str, typer.Option(help="Tenant where the file names none.")] = "default",
@@ -65,8 +67,10 @@ def publish(
     objects or arrays that a JSON message may hold) and Influx line protocol are told apart by the
     first line. Of pump-1.rpm.csv the source is pump-1 and the metric rpm; of pump-1.csv it is value.
 
-    Lines that are refused are told with number and reason, and the rest is sent. Exit codes: 0 all
-    was sent, 1 lines were refused or the file cannot be read, 3 Kafka did not take everything.
+    Lines that are refused are told with number and reason, and the rest is sent.
+
+    Exit codes: 0 all was sent, 1 lines were refused or the file cannot be read, 3 Kafka did not take
+    everything.
     """
     from jobs.publish import publish_file
     from streams.settings import Settings
@@ -95,8 +99,10 @@ def publish(
 @contextmanager
 def _opened(file: str) -> Iterator[int]:
     if file == "-":
-        yield sys.stdin.fileno()
+        yield _STANDARD_INPUT
         return
+    if Path(file).is_dir():
+        raise UsageError(f"{file} is a directory", hint="Give a file, or - for input.")
     fd = os.open(file, os.O_RDONLY)
     try:
         yield fd

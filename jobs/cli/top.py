@@ -48,11 +48,12 @@ def top(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what is stored of the last minute, live, and how the pipeline does.
+    """Show the last minute of what is stored, live.
 
-    Values, sparklines, minimum, mean and maximum are read back from TimescaleDB by SQL. Without a
-    terminal, and with --json, every sample is one line. Exit codes: 0 ended by the user, 3 a service
-    is away.
+    Values, sparklines, minimum, mean and maximum are read back from TimescaleDB by SQL; the header
+    says how the pipeline does. Without a terminal, and with --json, every sample is one line.
+
+    Exit codes: 0 shown until the user ended it, 3 the database is away.
     """
     from jobs.stopping import Stop
     from streams.settings import Settings

@@ -24,10 +24,11 @@ def apply(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Create the topics that are missing, and raise what is below its declaration.
+    """Create missing topics, and raise what is below its declaration.
 
     Shows each difference. Nothing is lowered, and what somebody has set for a topic is kept.
-    Exit codes: 0 done, or nothing to do; 3 Kafka is away or refuses.
+
+    Exit codes: 0 done, or nothing to do, 3 Kafka is away or refuses.
     """
     from jobs.topics import TopicAdmin, plan, wanted_topics
     from streams.settings import Settings
@@ -45,7 +46,7 @@ def apply(
 
 @app.command(name="list", epilog=examples("streamgauge topics list", "streamgauge topics list --json"))
 def list_topics(as_json: JsonFlag = False) -> None:
-    """Show the topics of this program, what they carry, and how they are set up.
+    """Show the topics, what they carry and how they are set up.
 
     Exit codes: 0 all are there, 1 one is missing, 3 Kafka is away.
     """

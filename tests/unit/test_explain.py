@@ -17,6 +17,7 @@ from streams.settings import Settings
     ("error", "service"),
     [
         (psycopg.OperationalError("connection refused\nmore"), "TimescaleDB: connection refused"),
+        (psycopg.errors.InsufficientPrivilege("permission denied"), "TimescaleDB: permission denied"),
         (SinkUnavailable("gone"), "TimescaleDB: gone"),
         (redis.ConnectionError("gone"), "Redis: gone"),
         (redis.TimeoutError(), "Redis: TimeoutError"),
@@ -34,6 +35,14 @@ def test_a_service_that_is_away_is_named(error: Exception, service: str) -> None
     assert "\n" not in str(told)
     assert told.exit_code == 3
     assert "streamgauge stack up" in told.hint
+
+
+def test_a_database_without_tables_is_to_be_migrated() -> None:
+    told = explain(psycopg.errors.UndefinedTable('relation "series" does not exist'))
+
+    assert told is not None
+    assert "streamgauge migrate" in told.hint
+    assert told.exit_code == 1
 
 
 def test_a_missing_file_is_named() -> None:
