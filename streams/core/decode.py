@@ -16,11 +16,11 @@ from streams.core.limits import Limits
 from streams.core.names import Names
 from streams.core.rejection import Rejection
 from streams.core.series import SeriesTable
-from streams.core.wire.batches import BatchHeaders, read_batches
+from streams.core.wire.batches import BatchReader
 from streams.core.wire.exact import ResolveSchemaId, read_message
 from streams.core.wire.json_arrays import JsonReader
 from streams.core.wire.lockstep import Buffer
-from streams.core.wire.readings import KeyProducers, ReadingHeaders, read_readings
+from streams.core.wire.readings import KeyProducers, ReadingReader
 from streams.core.wire.routes import find_routes
 from streams.core.wire.rows import Row, to_columns
 
@@ -52,10 +52,10 @@ class Decoder:
 
     def _begin(self, series_table: SeriesTable) -> None:
         self._names = Names(self._limits, series_table)
-        self._batch_headers = BatchHeaders(self._names, self._limits)
-        self._reading_headers = ReadingHeaders(self._names, self._limits)
-        self._key_producers = KeyProducers(self._names)
-        self._json = JsonReader(self._names, self._limits, self._key_producers)
+        key_producers = KeyProducers(self._names)
+        self._batches = BatchReader(self._names, self._limits)
+        self._readings = ReadingReader(self._names, self._limits, key_producers)
+        self._json = JsonReader(self._names, self._limits, key_producers)
 
     @property
     def series(self) -> SeriesTable:
@@ -87,18 +87,9 @@ class Decoder:
         buffer = Buffer(values)
         route = find_routes(buffer, self._resolve_schema_id)
 
-        batches, odd_batches = read_batches(
-            buffer, route.batches, route.start[route.batches], messages, self._batch_headers, self._limits
-        )
-        readings, odd_readings = read_readings(
-            buffer,
-            route.readings,
-            route.start[route.readings],
-            messages,
-            self._reading_headers,
-            self._key_producers,
-            self._limits,
-        )
+        start = route.start
+        batches, odd_batches = self._batches.read(buffer, route.batches, start[route.batches], messages)
+        readings, odd_readings = self._readings.read(buffer, route.readings, start[route.readings], messages)
         json, json_rejections = self._json.read(messages, route.json)
         odd = np.sort(np.concatenate((odd_batches, odd_readings, route.others))).tolist()
         rest, rejections = self._read_exactly(messages, odd)

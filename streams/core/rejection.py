@@ -73,11 +73,10 @@ class Rejection:
         payload: bytes,
         max_payload_bytes: int = MAX_PAYLOAD_BYTES,
     ) -> Rejection:
-        """Make a rejection with detail and payload cut to their bounds.
+        """Make a rejection with detail and payload cut to their bounds, and a detail that can be shown.
 
         >>> Rejection.of(7, WHOLE_RECORD, Reason.EMPTY, "no value", b"").reason
         <Reason.EMPTY: 'empty'>
         """
-        return Rejection(
-            offset, index, reason, detail[:MAX_DETAIL_CHARS], payload[:max_payload_bytes], len(payload)
-        )
+        shown = "".join(c if c.isprintable() else "\ufffd" for c in detail[:MAX_DETAIL_CHARS])
+        return Rejection(offset, index, reason, shown, payload[:max_payload_bytes], len(payload))

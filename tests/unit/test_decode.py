@@ -207,7 +207,7 @@ def test_one_bad_reading_of_an_array_costs_itself_alone(times: int) -> None:
 
     assert decoded.columns.index.tolist() == [0, 2] * times
     assert [(r.index, r.reason) for r in decoded.rejections] == [(1, Reason.WRONG_TYPE)] * times
-    assert json.loads(decoded.rejections[0].payload) == document(2, value="high")
+    assert json.loads(decoded.rejections[0].payload) == document(2, value="high", producer="plc-1")
 
 
 @pytest.mark.parametrize("times", [1, 100])

@@ -38,7 +38,7 @@ from streams.core.decode import Decoder
 from streams.core.limits import Limits
 from streams.core.series import SeriesTable
 from tests.builders import BASE_US
-from tests.strategies import ATTRIBUTES, INT64, NAMES, VALUES, long
+from tests.strategies import ATTRIBUTES, INT64, NAMES, VALUES, long, plain_longs
 
 EXAMPLES = sorted((Path(schemas.__file__).parent / "examples").glob("*.json"))
 
@@ -62,7 +62,7 @@ def read_by_fastavro(message: bytes, schema: Schema) -> dict[str, Any]:
     """Return a message as another Avro library reads it, to its end."""
     assert message.startswith(schema.prefix)
     rest = io.BytesIO(message[SINGLE_OBJECT_PREFIX_BYTES:])
-    record = schemaless_reader(rest, _without_logical_types(schema), None)
+    record = schemaless_reader(rest, plain_longs(schema.text), None)
     assert rest.read() == b""
     assert isinstance(record, dict)
     return record
@@ -70,20 +70,8 @@ def read_by_fastavro(message: bytes, schema: Schema) -> dict[str, Any]:
 
 def written_by_fastavro(record: Mapping[str, Any], schema: Schema) -> bytes:
     out = io.BytesIO()
-    schemaless_writer(out, _without_logical_types(schema), record)
+    schemaless_writer(out, plain_longs(schema.text), record)
     return schema.prefix + out.getvalue()
-
-
-def _without_logical_types(schema: Schema) -> Any:
-    # Plain longs: Python's datetime does not reach as far as 64 bits do.
-    def plain(part: Any) -> Any:
-        if isinstance(part, list):
-            return [plain(item) for item in part]
-        if isinstance(part, dict):
-            return {name: plain(item) for name, item in part.items() if name != "logicalType"}
-        return part
-
-    return plain(json.loads(schema.text))
 
 
 def decoded(message: bytes, key: bytes | None = None) -> tuple[Columns, Decoder]:

@@ -13,9 +13,9 @@ from schemas.registry import READING_BATCH_V1, SINGLE_OBJECT_PREFIX_BYTES
 from streams.core.batch import Columns, Int64, Messages
 from streams.core.limits import Limits
 from streams.core.names import Names
-from streams.core.wire.batches import BatchHeaders, read_batches
+from streams.core.wire.batches import BatchReader
 from streams.core.wire.lockstep import Buffer, compact, unzigzag
-from streams.core.wire.readings import KeyProducers, ReadingHeaders, read_readings
+from streams.core.wire.readings import KeyProducers, ReadingReader
 from tests.builders import BASE_US
 from tests.strategies import long, text
 
@@ -30,16 +30,14 @@ def messages_of(values: list[bytes]) -> Messages:
 def batches(values: list[bytes]) -> tuple[Columns, Int64]:
     buffer = Buffer(values)
     rows = np.arange(len(values))
-    headers = BatchHeaders(Names(LIMITS), LIMITS)
     start = buffer.begin + SINGLE_OBJECT_PREFIX_BYTES
-    return read_batches(buffer, rows, start, messages_of(values), headers, LIMITS)
+    return BatchReader(Names(LIMITS), LIMITS).read(buffer, rows, start, messages_of(values))
 
 
 def readings(values: list[bytes]) -> tuple[Columns, Int64]:
     buffer, names = Buffer(values), Names(LIMITS)
     rows, start = np.arange(len(values)), buffer.begin + SINGLE_OBJECT_PREFIX_BYTES
-    headers, keys = ReadingHeaders(names, LIMITS), KeyProducers(names)
-    return read_readings(buffer, rows, start, messages_of(values), headers, keys, LIMITS)
+    return ReadingReader(names, LIMITS, KeyProducers(names)).read(buffer, rows, start, messages_of(values))
 
 
 def batch(series: int = 3, count: int = 5, **given: Any) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from streams.core.wire.memo import Memo
+from streams.core.wire.memo import ENTRY_BYTES, Memo
 
 
 def test_a_full_memo_forgets_everything_and_goes_on() -> None:
-    memo: Memo[str, int] = Memo(most_bytes=10)
+    memo: Memo[str, int] = Memo(most_bytes=2 * ENTRY_BYTES + 10)
     for number, name in enumerate("abc"):
         assert memo.remember(name, number, 4) == number
 

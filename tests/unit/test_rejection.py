@@ -120,7 +120,11 @@ FAULTS: dict[Reason, dict[str, bytes | None]] = {
         "json": json.dumps([json.loads(as_json())] * 1001).encode(),
     },
     Reason.MISSING_FIELD: {field: without(field) for field in ("source", "metric", "time", "value")},
-    Reason.UNKNOWN_FIELD: {"colour": as_json(colour="red"), "no name": as_json(**{"": 1})},
+    Reason.UNKNOWN_FIELD: {
+        "colour": as_json(colour="red"),
+        "no name": as_json(**{"": 1}),
+        "nul": as_json(**{"a\x00": 1}),
+    },
     Reason.WRONG_TYPE: {
         "source": as_json(source=7),
         "metric": as_json(metric=None),
@@ -154,6 +158,7 @@ FAULTS: dict[Reason, dict[str, bytes | None]] = {
         "long source": avro(source="x" * 1_000_000),
         "long tenant": as_json(tenant="x" * 1_000_000),
         "long metric": avro(metric="x" * 201),
+        "long with nul": avro(metric="\x00" * 201),
         "long producer": avro(producer="x" * 201),
         "long name in a dictionary": batch(
             INDEX, TIME, VALUE, series=long(1) + text("x" * 500_000) + text("rpm") + long(0) + long(0)
@@ -244,6 +249,7 @@ def test_bad_input_is_one_rejection_with_its_reason_and_its_neighbours_are_taken
     assert (rejection.offset, rejection.reason) == (20, reason)
     assert rejection.detail
     assert len(rejection.detail) <= MAX_DETAIL_CHARS
+    assert rejection.detail.isprintable()
     assert len(rejection.payload) <= min(rejection.payload_bytes, MAX_PAYLOAD_BYTES)
     if rejection.index == WHOLE_RECORD:
         assert rejection.payload_bytes == len(value or b"")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.core.rfc3339 import parse_all_us, parse_us
+from tests.strategies import OFFSETS, TIMES_AS_TEXT
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -85,12 +86,21 @@ def test_forms_may_be_mixed() -> None:
     assert parse_all_us(list(RIGHT)).tolist() == list(RIGHT.values())
 
 
-@given(st.lists(st.datetimes(timezones=st.timezones()), max_size=20))
+@given(st.lists(st.datetimes(timezones=OFFSETS), max_size=20))
 def test_what_python_writes_is_read_back(times: list[datetime]) -> None:
-    # RFC 3339 has offsets of whole minutes, which the local mean times before 1900 are not.
-    times = [time for time in times if not (time.utcoffset() or timedelta()) % timedelta(minutes=1)]
     expected = [(time - EPOCH) // timedelta(microseconds=1) for time in times]
     texts = [time.isoformat() for time in times]
 
     assert [parse_us(text) for text in texts] == expected
     assert parse_all_us(texts).tolist() == expected
+
+
+@given(st.lists(TIMES_AS_TEXT, min_size=1, max_size=5))
+def test_times_read_together_are_as_they_are_one_by_one(texts: list[str]) -> None:
+    try:
+        expected = [parse_us(text) for text in texts]
+    except ValueError:
+        with pytest.raises(ValueError):
+            parse_all_us(texts)
+    else:
+        assert parse_all_us(texts).tolist() == expected

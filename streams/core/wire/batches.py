@@ -21,7 +21,6 @@ from streams.core.wire.rows import MAX_REVISION
 MAX_SIZES_PER_KEY = 16
 
 _SIZES_BYTES = 32 * MAX_SIZES_PER_KEY
-
 _LEAST_BYTES_PER_READING = 10
 
 
@@ -74,72 +73,83 @@ class BatchHeaders:
         return self._known.remember(value[start : reader.position], known, known.size_bytes + series.nbytes)
 
 
-def read_batches(
-    buffer: Buffer, rows: Int64, start: Int64, messages: Messages, headers: BatchHeaders, limits: Limits
-) -> tuple[Columns, Int64]:
-    """Read the ``ReadingBatch`` bodies that begin at ``start`` in the messages ``rows``.
+class BatchReader:
+    """Reads the ``ReadingBatch`` messages of a chunk."""
 
-    Returns the readings, and the rows of messages that have to be read exactly.
+    def __init__(self, names: Names, limits: Limits) -> None:
+        self._limits = limits
+        self._headers = BatchHeaders(names, limits)
+
+    def read(self, buffer: Buffer, rows: Int64, start: Int64, messages: Messages) -> tuple[Columns, Int64]:
+        """Read the records that begin at ``start`` in the messages ``rows``.
+
+        Returns the readings, and the rows of messages that have to be read exactly.
+        """
+        if not len(rows):
+            return Columns.empty(), rows
+        found = [
+            self._headers.find(messages.values[row] or b"", begin, messages.keys[row])
+            for row, begin in zip(rows.tolist(), (start - buffer.begin[rows]).tolist(), strict=True)
+        ]
+        headers = [header for header in found if header is not None]
+        known = np.fromiter((header is not None for header in found), np.bool_, len(found))
+        chosen = rows[known]
+        sizes = np.array([header.size_bytes for header in headers], np.int64)
+        cursor = Cursor(buffer, start[known] + sizes, buffer.end[chosen])
+        bodies = _read_bodies(cursor, headers, self._limits)
+        bodies.per_message |= {"offset": messages.offsets[chosen], "stamp_ms": messages.timestamps_ms[chosen]}
+        good = cursor.finish()
+        return bodies.columns(headers, good), np.concatenate((rows[~known], chosen[~good]))
+
+
+@dataclass(slots=True)
+class _Bodies:
+    """What several batches hold, by column: ``counts`` says how many readings each message has.
+
+    ``entry`` is a reading's position in the dictionaries of all messages, end to end.
     """
-    if not len(rows):
-        return Columns.empty(), rows
-    found = [
-        headers.find(messages.values[row], begin, messages.keys[row])
-        for row, begin in zip(rows.tolist(), (start - buffer.begin[rows]).tolist(), strict=True)
-    ]
-    known = [header for header in found if header is not None]
-    taken = np.fromiter((header is not None for header in found), np.bool_, len(found))
-    chosen = rows[taken]
-    sizes = np.array([header.size_bytes for header in known], np.int64)
-    cursor = Cursor(buffer, start[taken] + sizes, buffer.end[chosen])
-    columns, good = _read_bodies(cursor, chosen, known, messages, limits)
-    return columns, np.concatenate((rows[~taken], chosen[~good]))
+
+    counts: Int64
+    entry: Int64
+    per_message: dict[str, npt.NDArray[Any]]
+    per_reading: dict[str, npt.NDArray[Any]]
+
+    def columns(self, headers: list[KnownHeader], good: Bools) -> Columns:
+        """Return the readings of the ``good`` messages."""
+        kept = np.repeat(good, self.counts)
+        counts = self.counts[good]
+        read = {name: column[kept] for name, column in self.per_reading.items()}
+        read |= {name: np.repeat(column[good], counts) for name, column in self.per_message.items()}
+        dictionaries = np.concatenate([header.series for header in headers] or [np.empty(0, np.int32)])
+        read["series"] = dictionaries[self.entry[kept]]
+        read["sequence"] += np.where(read["sequence"] == UNNUMBERED, 0, read["index"])
+        return Columns(**{name: read[name].astype(dtype, copy=False) for name, dtype in COLUMN_TYPES.items()})
 
 
-def _read_bodies(
-    cursor: Cursor, rows: Int64, headers: list[KnownHeader], messages: Messages, limits: Limits
-) -> tuple[Columns, Bools]:
-    epoch = cursor.longs()
-    first = cursor.sequences()
+def _read_bodies(cursor: Cursor, headers: list[KnownHeader], limits: Limits) -> _Bodies:
+    """Read what follows the headers; what cannot be is marked at the cursor."""
+    producer = np.array([header.producer for header in headers], np.int32)
+    entries = np.array([len(header.series) for header in headers], np.int64)
+    epoch, sequence = cursor.longs(), cursor.sequences()
     counts = _counts(cursor, limits)
     series_index = cursor.long_arrays(counts)
-    per_reading: dict[str, npt.NDArray[Any]] = {
-        "time_us": cursor.long_arrays(counts),
-        "value": cursor.double_arrays(counts),
-        "quality": _optional_arrays(cursor, counts, len(QUALITIES) - 1),
-        "revision": _optional_arrays(cursor, counts, MAX_REVISION),
-        "index": places(counts),
-    }
-    entries = np.array([len(header.series) for header in headers], np.int64)
-    outside = (series_index < 0) | (series_index >= np.repeat(entries, counts))
-    cursor.mark(outside, counts)
-
-    good = cursor.finish()
-    producer = np.array([header.producer for header in headers], np.int32)
-    first[producer == ANONYMOUS] = UNNUMBERED
-    per_message: dict[str, npt.NDArray[Any]] = {
-        "producer": producer,
-        "epoch": epoch,
-        "offset": messages.offsets[rows],
-        "stamp_ms": messages.timestamps_ms[rows],
-        "sequence": first,
-        "base": np.cumsum(entries) - entries,
-    }
-    if not good.all():
-        kept = np.repeat(good, counts)
-        series_index, counts = series_index[kept], counts[good]
-        for columns, chosen in ((per_reading, kept), (per_message, good)):
-            columns.update((name, column[chosen]) for name, column in columns.items())
-    repeated = {name: np.repeat(column, counts) for name, column in per_message.items()}
-    dictionary = np.concatenate([header.series for header in headers] or [np.empty(0, np.int32)])
-    series = dictionary[repeated.pop("base") + series_index]
-    repeated["sequence"] = np.where(
-        repeated["sequence"] == UNNUMBERED, UNNUMBERED, repeated["sequence"] + per_reading["index"]
+    cursor.mark((series_index < 0) | (series_index >= np.repeat(entries, counts)), counts)
+    return _Bodies(
+        counts=counts,
+        entry=np.repeat(np.cumsum(entries) - entries, counts) + series_index,
+        per_message={
+            "producer": producer,
+            "epoch": epoch,
+            "sequence": np.where(producer == ANONYMOUS, UNNUMBERED, sequence),
+        },
+        per_reading={
+            "time_us": cursor.long_arrays(counts),
+            "value": cursor.double_arrays(counts),
+            "quality": _optional_arrays(cursor, counts, len(QUALITIES) - 1),
+            "revision": _optional_arrays(cursor, counts, MAX_REVISION),
+            "index": places(counts),
+        },
     )
-    read = {"series": series, **per_reading, **repeated}
-    return Columns(
-        **{name: read[name].astype(dtype, copy=False) for name, dtype in COLUMN_TYPES.items()}
-    ), good
 
 
 def _counts(cursor: Cursor, limits: Limits) -> Int64:

@@ -1,7 +1,7 @@
 """JSON readings read together: one parse for all messages of a chunk, one column per field.
 
-Readings whose objects have the same fields in the same order form a group. A group in which
-anything is out of the ordinary is read exactly, one reading at a time.
+Readings whose objects have the same fields form a group. A group in which anything is out of the
+ordinary is read exactly, one reading at a time.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ an object counts with its last value.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -63,7 +64,7 @@ def read_or_reject(
     try:
         return read_reading(reading, names, message, place, key)
     except Refused as refused:
-        return Rejection.of(offset, place, refused.reason, str(refused), _payload(reading))
+        return Rejection.of(offset, place, refused.reason, str(refused), _payload(reading, names, key))
 
 
 def read_reading(reading: dict[str, Any], names: Names, message: int, place: int, key: bytes | None) -> Row:
@@ -105,8 +106,14 @@ def read_attributes(attributes: Any) -> list[tuple[str, str]]:
     return list(attributes.items())
 
 
-def _payload(reading: dict[str, Any]) -> bytes:
-    """Return a reading as it came; what is nested too deeply to be written becomes null."""
+def _payload(reading: dict[str, Any], names: Names, key: bytes | None) -> bytes:
+    """Return a reading as it came, and with its producer where the message key stands for it.
+
+    What is nested too deeply to be written becomes null.
+    """
+    with suppress(Refused):
+        if key and reading.get("producer") is None:
+            reading = {**reading, "producer": names.producers[names.producer_of_key(key)]}
     try:
         return orjson.dumps(reading)
     except orjson.JSONEncodeError:

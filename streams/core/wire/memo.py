@@ -7,7 +7,9 @@ from typing import TypeVar
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-MAX_REMEMBERED_BYTES = 32 << 20
+MAX_REMEMBERED_BYTES = 128 << 20
+ENTRY_BYTES = 200
+"""What Python needs for an entry besides the names in it, about."""
 
 
 class Memo(dict[Key, Value]):
@@ -23,6 +25,7 @@ class Memo(dict[Key, Value]):
 
     def remember(self, key: Key, value: Value, size_bytes: int) -> Value:
         """Keep ``value``, of about so many bytes with its key, and return it."""
+        size_bytes += ENTRY_BYTES
         if self._bytes + size_bytes > self._most_bytes:
             self.clear()
             self._bytes = 0

@@ -19,6 +19,7 @@ UNKNOWN = -1
 
 _BY_KEY = -1
 _PRODUCER_BITS = 32
+_PRODUCER_MASK = (1 << _PRODUCER_BITS) - 1
 
 
 class ReadingHeaders(Memo[bytes, int]):
@@ -58,56 +59,52 @@ class KeyProducers(Memo[bytes | None, int]):
         return self.remember(key, producer, len(key or b""))
 
 
-def read_readings(
-    buffer: Buffer,
-    rows: Int64,
-    start: Int64,
-    messages: Messages,
-    headers: ReadingHeaders,
-    key_producers: KeyProducers,
-    limits: Limits,
-) -> tuple[Columns, Int64]:
-    """Read the ``Reading`` bodies that begin at ``start`` in the messages ``rows``.
+class ReadingReader:
+    """Reads the ``Reading`` messages of a chunk."""
 
-    Returns the readings, and the rows of messages that have to be read exactly.
-    """
-    if not len(rows):
-        return Columns.empty(), rows
-    cursor = Cursor(buffer, start, buffer.end[rows])
-    _skip_header(cursor, limits)
-    ends = np.minimum(cursor.position, buffer.end[rows])
-    slices = map(slice, start.tolist(), ends.tolist())
-    packed = np.fromiter(map(headers.__getitem__, map(buffer.data.__getitem__, slices)), np.int64, len(rows))
-    cursor.require(packed != UNKNOWN)
-    producer = (packed & ((1 << _PRODUCER_BITS) - 1)) - 1
-    if (by_key := producer == _BY_KEY).any():
-        keys = [messages.keys[row] for row in rows[by_key].tolist()]
-        producer[by_key] = np.fromiter(map(key_producers.__getitem__, keys), np.int64, len(keys))
+    def __init__(self, names: Names, limits: Limits, key_producers: KeyProducers) -> None:
+        self._limits = limits
+        self._headers = ReadingHeaders(names, limits)
+        self._key_producers = key_producers
+
+    def read(self, buffer: Buffer, rows: Int64, start: Int64, messages: Messages) -> tuple[Columns, Int64]:
+        """Read the records that begin at ``start`` in the messages ``rows``.
+
+        Returns the readings, and the rows of messages that have to be read exactly.
+        """
+        if not len(rows):
+            return Columns.empty(), rows
+        cursor = Cursor(buffer, start, buffer.end[rows])
+        _skip_header(cursor, self._limits)
+        header_end = np.minimum(cursor.position, buffer.end[rows])
+        headers = map(buffer.data.__getitem__, map(slice, start.tolist(), header_end.tolist()))
+        packed = np.fromiter(map(self._headers.__getitem__, headers), np.int64, len(rows))
+        cursor.require(packed != UNKNOWN)
+        producer = self._producers((packed & _PRODUCER_MASK) - 1, rows, messages)
         cursor.require(producer != UNKNOWN)
+        epoch, sequence = cursor.longs(), cursor.sequences()
+        columns = Columns(
+            series=(packed >> _PRODUCER_BITS).astype(np.int32),
+            time_us=cursor.longs(),
+            value=cursor.doubles(),
+            quality=bounded(cursor.longs(), len(QUALITIES) - 1).astype(np.int16),
+            revision=bounded(cursor.longs(), MAX_REVISION).astype(np.int32),
+            producer=producer.astype(np.int32),
+            epoch=epoch,
+            sequence=np.where(producer == ANONYMOUS, UNNUMBERED, sequence),
+            offset=messages.offsets[rows],
+            index=np.zeros(len(rows), np.int32),
+            stamp_ms=messages.timestamps_ms[rows],
+        )
+        good = cursor.finish()
+        return columns.take(good), rows[~good]
 
-    epoch = cursor.longs()
-    sequence = cursor.sequences()
-    time_us = cursor.longs()
-    value = cursor.doubles()
-    quality = bounded(cursor.longs(), len(QUALITIES) - 1)
-    revision = bounded(cursor.longs(), MAX_REVISION)
-    good = cursor.finish()
-    columns = Columns(
-        series=(packed >> _PRODUCER_BITS).astype(np.int32),
-        time_us=time_us,
-        value=value,
-        quality=quality.astype(np.int16),
-        revision=revision.astype(np.int32),
-        producer=producer.astype(np.int32),
-        epoch=epoch,
-        sequence=np.where(producer == ANONYMOUS, UNNUMBERED, sequence),
-        offset=messages.offsets[rows],
-        index=np.zeros(len(rows), np.int32),
-        stamp_ms=messages.timestamps_ms[rows],
-    )
-    if good.all():
-        return columns, rows[:0]
-    return columns.take(good), rows[~good]
+    def _producers(self, named: Int64, rows: Int64, messages: Messages) -> Int64:
+        """Return ``named`` with the producers that message keys stand for, where none is named."""
+        by_key = named == _BY_KEY
+        keys = [messages.keys[row] for row in rows[by_key].tolist()]
+        named[by_key] = np.fromiter(map(self._key_producers.__getitem__, keys), np.int64, len(keys))
+        return named
 
 
 def _skip_header(cursor: Cursor, limits: Limits) -> None:
