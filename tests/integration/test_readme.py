@@ -33,7 +33,7 @@ SERVICES = "export STREAMGAUGE_KAFKA="
 """The block that begins so brings services that exist up to date and starts workers on them."""
 
 NOT_RUN = {
-    "make demo": "this test is run by make test; below it is checked that both recipes are there",
+    "make demo": "make test runs this test, test_demo_cli.py the demo; below, that both recipes are there",
     "STREAMGAUGE_STACK=docker": "needs a container engine; tests/unit/test_compose.py checks the file",
 }
 """Blocks that are not run here, by their beginning, and why."""
