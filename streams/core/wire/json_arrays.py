@@ -1,7 +1,7 @@
 """JSON readings read together: one parse for all messages of a chunk, one column per field.
 
 Readings whose objects have the same fields form a group. A group in which anything is out of the
-ordinary is read exactly, one reading at a time.
+ordinary is halved until what is left of it is small, and read exactly, one reading at a time.
 """
 
 from __future__ import annotations
@@ -75,16 +75,22 @@ class JsonReader:
     def read(self, messages: Messages, rows: Int64) -> tuple[list[Columns], list[Rejection]]:
         """Return the readings of the messages ``rows``, in groups, and what is refused."""
         objects, row_of, place_of, rejections = self._objects(messages, rows)
-        groups: list[Columns] = []
-        for fields, members in _groups(objects):
+        read: list[Columns] = []
+        pending = list(_groups(objects))
+        while pending:
+            fields, members = pending.pop()
+            row, place = row_of[members], place_of[members]
             try:
-                groups.append(self._read_group(fields, messages, row_of[members], place_of[members]))
+                read.append(self._read_group(fields, messages, row, place))
             except Uncommon:
-                group = [objects[member] for member in members]
-                columns, refused = self._read_exactly(group, messages, row_of[members], place_of[members])
-                groups.append(columns)
+                if len(members) > _LEAST_GROUP:
+                    pending += _halves(fields, members)
+                    continue
+                group = [objects[member] for member in members.tolist()]
+                columns, refused = self._read_exactly(group, messages, row, place)
+                read.append(columns)
                 rejections.extend(refused)
-        return groups, rejections
+        return read, rejections
 
     def _objects(
         self, messages: Messages, rows: Int64
@@ -196,7 +202,7 @@ def parse(values: Sequence[bytes]) -> list[Any] | None:
     return documents
 
 
-def _groups(objects: Objects) -> Iterator[tuple[Fields, Sequence[int]]]:
+def _groups(objects: Objects) -> Iterator[tuple[Fields, Int64]]:
     """Yield the objects that have the same fields: the values of each field, and their numbers."""
     if not objects:
         return
@@ -206,18 +212,25 @@ def _groups(objects: Objects) -> Iterator[tuple[Fields, Sequence[int]]]:
         except KeyError:
             pass
         else:
-            yield fields, range(len(objects))
+            yield fields, np.arange(len(objects))
             return
     numbers_of: dict[tuple[str, ...], list[int]] = {}
     for number, shape in enumerate(map(tuple, objects)):
         numbers_of.setdefault(shape, []).append(number)
     for numbers in numbers_of.values():
-        yield _fields([objects[number] for number in numbers]), numbers
+        yield _fields([objects[number] for number in numbers]), np.array(numbers)
 
 
 def _fields(objects: Objects) -> Fields:
     """Return the values of each field that the first object has. Raises KeyError."""
     return {name: list(map(itemgetter(name), objects)) for name in objects[0]}
+
+
+def _halves(fields: Fields, members: Int64) -> Iterator[tuple[Fields, Int64]]:
+    """Yield a group's two halves: one odd reading of many then costs little."""
+    middle = len(members) // 2
+    for half in (slice(middle), slice(middle, None)):
+        yield {name: column[half] for name, column in fields.items()}, members[half]
 
 
 def _integers(column: list[Any], least: int = _INT64_MIN, most: int = _INT64_MAX) -> Int64:
@@ -242,9 +255,9 @@ def _times(column: list[Any]) -> Int64:
 
 
 def _values(column: list[Any]) -> Float64:
-    if not set(map(type, column)) <= {float, int}:
+    if not set(map(type, column)) <= {float, int, type(None)}:
         raise Uncommon
-    return np.array(column, np.float64)
+    return np.array(column, np.float64)  # None becomes NaN
 
 
 def _qualities(column: list[Any]) -> Int64:
