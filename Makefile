@@ -5,8 +5,11 @@
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
 
+# What tests call besides, under the name of its package.
+test: WANTED = kcat
+
 setup: ## install what is missing
-	@infra/bootstrap
+	@infra/bootstrap $(WANTED)
 
 demo: setup ## show this machine's own telemetry, live
 	@.venv/bin/streamgauge demo
