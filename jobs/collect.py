@@ -15,7 +15,7 @@ from schemas.encode import BatchEncoder, SeriesRef
 
 log = logging.getLogger(__name__)
 
-IN_FLIGHT_MESSAGES = 100
+IN_FLIGHT_MESSAGES = 20
 """Messages handed to the Kafka client; what is beyond waits in the outbox, where it can be dropped."""
 
 FLUSH_S = 5.0

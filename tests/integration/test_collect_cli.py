@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from streams.settings import Settings
 from tests.integration.ingest import eventually
 from tests.integration.records import PROGRAM, environment, read_topic, run
+from tests.relay import Relay
 
 pytestmark = pytest.mark.stack
 
@@ -66,6 +68,33 @@ def test_it_ends_in_good_order(stack: Settings, new_topic: Callable[..., str], e
     assert program.returncode == 0
     told = json.loads(output)
     assert told["readings"] == told["delivered"] == len(read_topic(stack, topic))
+
+
+def test_readings_wait_for_a_broker_that_is_away(
+    stack: Settings, new_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    topic, log = new_topic(1), tmp_path / "collect.log"
+    host, port = stack.kafka.rsplit(":", 1)
+    with Relay(host, int(port)) as relay, log.open("w") as errors:
+        relay.cut()
+        program = subprocess.Popen(
+            [*PROGRAM, "collect", "--interval", "0.1", "--json"],
+            env=environment(topic, kafka=f"127.0.0.1:{relay.port}", log_format="human"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        eventually(lambda: "Kafka is away" in log.read_text(), "the collector to miss Kafka")
+        relay.mend()
+        eventually(lambda: "Kafka is back" in log.read_text(), "the collector to find Kafka")
+        program.terminate()
+        output, _ = program.communicate(timeout=60)
+
+    assert program.returncode == 0
+    told = json.loads(output)
+    assert (told["undelivered"], told["dropped"]) == (0, 0)
+    assert [each.sequence for each in read_topic(stack, topic)] == list(range(told["readings"]))
 
 
 def test_what_kafka_does_not_take_is_counted_and_said() -> None:

@@ -67,6 +67,13 @@ def test_a_mistake_is_told_in_a_sentence_without_a_traceback(tmp_path: Path) -> 
     assert "Traceback" not in run.stderr
 
 
+def test_a_directory_is_no_file_of_readings(tmp_path: Path) -> None:
+    run = _run("publish", str(tmp_path))
+
+    assert run.returncode == 2
+    assert "is a directory" in run.stderr
+
+
 def test_a_service_that_is_away_ends_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
