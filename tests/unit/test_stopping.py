@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
-from jobs.stopping import Stop
+from jobs.stopping import Stop, ignore_interrupts, sigterm_interrupts, starter_is_gone
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -32,3 +33,38 @@ def test_what_was_before_is_restored() -> None:
         assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) != before
 
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_a_pipe_whose_other_end_is_closed_means_that_the_starter_is_gone() -> None:
+    reading, writing = os.pipe()
+    try:
+        assert not starter_is_gone(reading)
+        os.write(writing, b"still here")
+        assert not starter_is_gone(reading)
+        os.close(writing)
+        assert starter_is_gone(reading)
+    finally:
+        os.close(reading)
+
+
+def test_an_input_that_is_no_pipe_says_nothing_about_the_starter() -> None:
+    with Path(os.devnull).open() as nothing:
+        assert not starter_is_gone(nothing.fileno())
+    assert not starter_is_gone(-1)
+
+
+def test_sigterm_can_interrupt_as_ctrl_c_does() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with sigterm_interrupts(), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_what_is_short_is_not_cut_off() -> None:
+    with sigterm_interrupts():
+        ignore_interrupts()
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
