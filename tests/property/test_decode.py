@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.encode import SeriesRef, encode_batch, encode_reading
 from streams.core import decode
 from streams.core.batch import Columns, Decoded, Messages
 from streams.core.decode import Decoder
@@ -20,6 +21,7 @@ from streams.core.rejection import Rejection
 from streams.core.series import SeriesTable
 from streams.core.wire.exact import read_message
 from streams.core.wire.rows import Row, to_columns
+from tests.builders import BASE_US
 from tests.strategies import (
     JSON_FRAGMENTS,
     JSON_MESSAGES,
@@ -127,6 +129,41 @@ def test_readings_read_in_lockstep_as_they_do_one_by_one(messages: Messages) -> 
 @given(chunks(damaged(reading_messages())))
 def test_damaged_readings_read_in_lockstep_as_they_do_one_by_one(messages: Messages) -> None:
     assert_agreement(messages)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        encode_reading(
+            source="p",
+            metric="m",
+            time_us=BASE_US,
+            value=1.0,
+            attributes={"a": "b"},
+            producer="x",
+            sequence=1,
+        ),
+        encode_batch(
+            producer="x",
+            series=[SeriesRef("p", "m"), SeriesRef("q", "m", {"a": "b"})],
+            series_index=[0, 1, 0],
+            time_us=[BASE_US, BASE_US + 1, BASE_US + 2],
+            value=[1.0, 2.0, 3.0],
+            first_sequence=1,
+            quality=[0, 1, 2],
+            revision=[0, 1, 2],
+        ),
+    ],
+    ids=["reading", "batch"],
+)
+def test_a_message_with_any_one_byte_changed_reads_in_lockstep_as_it_does_alone(message: bytes) -> None:
+    values = [
+        message[:place] + bytes([octet]) + message[place + 1 :]
+        for place in range(10, len(message))
+        for octet in {message[place] ^ 1 << bit for bit in range(8)} | {0, 1, 2, 3, 4, 6, 0x7F, 0x80, 0xFF}
+    ]
+    count = len(values)
+    assert_agreement(Messages(values, [None] * count, np.arange(count), np.zeros(count, np.int64)))
 
 
 @given(chunks(JSON_MESSAGES))

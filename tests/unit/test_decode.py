@@ -252,6 +252,25 @@ def test_a_message_that_opens_or_closes_brackets_does_not_shift_its_neighbours(h
     assert [(r.offset, r.reason) for r in decoded.rejections] == [(60, Reason.UNDECODABLE)]
 
 
+@pytest.mark.parametrize("hostile", HOSTILE_JSON)
+def test_nor_does_the_first_or_the_last_message(hostile: bytes) -> None:
+    neighbours = [as_json(document(number)) for number in range(100)]
+    decoded = decoder_of().decode(chunk([hostile, *neighbours, hostile]))
+
+    assert decoded.columns.offset.tolist() == list(range(11, 111))
+    assert [r.offset for r in decoded.rejections] == [10, 111]
+
+
+def test_messages_that_make_up_for_each_other_are_told_apart() -> None:
+    first, second, third = (as_json(document(number)) for number in range(3))
+    three_in_one, opens, closes = b",".join((first, second, third)), b"[" + first, second + b"]"
+    filler = [as_json(document(number)) for number in range(100)]
+    decoded = decoder_of().decode(chunk([three_in_one, *filler, opens, closes]))
+
+    assert decoded.columns.offset.tolist() == list(range(11, 111))
+    assert [r.offset for r in decoded.rejections] == [10, 111, 112]
+
+
 def test_messages_that_mend_each_other_are_refused_both() -> None:
     filler = [as_json(document(number)) for number in range(100)]
     decoded = decoder_of().decode(chunk([b"[" + filler[0], filler[1] + b"]", *filler]))
@@ -334,6 +353,22 @@ def test_a_producer_may_use_many_dictionaries_in_turn(dictionaries: int) -> None
     sources = [decoder.series.keys[index].source for index in columns.series]
     assert sources == [f"pump-{n}" for n in range(dictionaries)] * 10
     assert len(decoder.series) == 2 * dictionaries
+
+
+@pytest.mark.parametrize(("sequence", "taken"), [(0, 40), ((1 << 63) - 2, 40), ((1 << 63) - 1, 0)])
+def test_a_sequence_leaves_room_for_the_next(sequence: int, taken: int) -> None:
+    decoded = decoder_of().decode(chunk([as_json(document(sequence=sequence))] * 40))
+
+    assert len(decoded.columns) == taken
+    assert [r.reason for r in decoded.rejections] == [Reason.BAD_SEQUENCE] * (40 - taken)
+
+
+def test_messages_that_are_read_exactly_keep_their_place() -> None:
+    odd_reading, odd_batch = reading(epoch=1 << 60), batch(1, epoch=1 << 60)
+    decoded = decoder_of().decode(chunk([odd_reading, odd_batch] * 3))
+
+    assert decoded.columns.offset.tolist() == [10, 11, 12, 13, 14, 15]
+    assert set(decoded.columns.epoch.tolist()) == {1 << 60}
 
 
 MIXED = [

@@ -187,6 +187,7 @@ FAULTS: dict[Reason, dict[str, bytes | None]] = {
     Reason.BAD_SEQUENCE: {
         "avro": avro_ending(sequence=long(1) + long(-1)),
         "json": as_json(sequence=-1),
+        "json, largest": as_json(sequence=(1 << 63) - 1),
         "batch": batch(INDEX, TIME, VALUE, first=-1),
         "beyond 64 bits": batch(array(long(0), long(0)), TIME, VALUE, first=(1 << 63) - 1).replace(
             TIME + VALUE, array(*[long(BASE_US)] * 2) + array(*[struct.pack("<d", 1.0)] * 2)
