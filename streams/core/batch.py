@@ -46,7 +46,7 @@ class Columns:
     value      float64  the measurement; NaN only where the quality is bad
     quality    int16    0 good, 1 uncertain, 2 bad (OPC UA's three severities)
     revision   int32    0, or higher for a correction of a reading sent before
-    producer   int32    index in the decoder's list of producer names
+    producer   int32    index in the decoder's list of producer names; two tenants may share a name
     epoch      int64    the producer's epoch
     sequence   int64    the producer's number of this reading, or ``UNNUMBERED``
     offset     int64    Kafka offset of the record that held it
