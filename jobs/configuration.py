@@ -12,7 +12,7 @@ from streams.masking import mask_secrets
 from streams.settings import Settings, stack_addresses
 
 PREFIX = "STREAMGAUGE_"
-NOT_SETTINGS = frozenset({"STREAMGAUGE_STATE_DIR"})
+NOT_SETTINGS = frozenset({"STREAMGAUGE_PYTHON", "STREAMGAUGE_STACK", "STREAMGAUGE_STATE_DIR"})
 
 PAGE = """# Configuration
 
@@ -29,7 +29,8 @@ A value comes from, in this order:
 `streamgauge config show` prints each value and where it came from; passwords are masked there and in logs.
 Where `STREAMGAUGE_DATABASE_URL` points elsewhere, the local stack's writer and reader are not used either.
 `STREAMGAUGE_STATE_DIR` (default: `.streamgauge` in the checkout) is where the local stack and the host
-collector keep their state.
+collector keep their state. `STREAMGAUGE_STACK` (`native`, `docker` or `auto`, the default) is how the local
+stack runs. `STREAMGAUGE_PYTHON` is the Python that `make` builds `.venv` with.
 
 | variable | default | meaning |
 |---|---|---|

@@ -125,8 +125,12 @@ class Native:
                 raise StackError("interrupted")
             return process.running()
 
+        def check() -> None:
+            self._check_listens(service.name, process)
+            serve(self._state, service.name)
+
         try:
-            return wait_until_ready(lambda: serve(self._state, service.name), READY_WITHIN_S, hopeful)
+            return wait_until_ready(check, READY_WITHIN_S, hopeful)
         except StackError as error:
             raise StackError(f"{error}\n{tail(self._state.log(service.name))}", hint=error.hint) from error
 
@@ -140,15 +144,22 @@ class Native:
         self._progress.done(service.name, "stopped")
 
     def _status(self, name: str) -> Status:
-        pid = self._process(name).pid()
+        process = self._process(name)
+        pid = process.pid()
         if pid is None:
             return Status(name, "native", "stopped")
         where = location(self._state, name)
         try:
+            self._check_listens(name, process)
             answer(self._state, name)
         except NotReady as error:
             return Status(name, "native", "failing", where, pid, str(error))
         return Status(name, "native", "serving", where, pid)
+
+    def _check_listens(self, name: str, process: ServiceProcess) -> None:
+        # Kafka has no password: without this, what answers could be the broker of another checkout.
+        if not process.listens_on(self._state.ports[name]):
+            raise NotReady("it does not listen yet")
 
     def _process(self, name: str) -> ServiceProcess:
         return ServiceProcess(self._state.lock_file(name))

@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from infra.stack.errors import StackError
 
 POLL_S = 0.05
@@ -67,6 +69,18 @@ class ServiceProcess:
         except (FileNotFoundError, ValueError):
             return None
         return pid if self._is_held_by(pid) else None
+
+    def listens_on(self, port: int) -> bool:
+        """Tell whether it is this process, and no other, that listens on a TCP port."""
+        pid = self.pid()
+        if pid is None:
+            return False
+        try:
+            connections = psutil.Process(pid).net_connections("tcp")
+        except psutil.Error:
+            return False
+        listening = [one for one in connections if one.status == psutil.CONN_LISTEN]
+        return any(getattr(one.laddr, "port", None) == port for one in listening)
 
     def stop(self, signals: Sequence[signal.Signals], patience_s: float) -> None:
         """Send each signal in turn, ``patience_s`` apart, until nothing holds the lock.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,3 +113,12 @@ def test_one_that_no_signal_ends_is_reported(process: ServiceProcess) -> None:
     start(process, "sleep", "60")
     with pytest.raises(StackError, match="does not end"):
         process.stop([signal.SIGCONT], 0.1)
+
+
+def test_a_port_is_its_own_only_if_it_listens_there_itself(process: ServiceProcess) -> None:
+    listen = "s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)"
+    log = start(process, sys.executable, "-c", f"import socket, time; {listen}; time.sleep(60)")
+    wait_for("\n", log)
+    assert process.listens_on(int(log.read_text()))
+    with socket.create_server(("127.0.0.1", 0)) as another:
+        assert not process.listens_on(another.getsockname()[1])
