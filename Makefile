@@ -33,8 +33,10 @@ clean: ## remove the stack with its data, and what was installed into this direc
 	@if [ -x .venv/bin/streamgauge ]; then .venv/bin/streamgauge stack destroy --yes; fi
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-COMPILE = .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+# One version of each package for all Pythons: what is tested with one is what runs with another.
+COMPILE = .venv/bin/uv pip compile --quiet --upgrade --universal --fork-strategy fewest \
+	--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command "make lock"
 
 lock: setup ## pin the newest versions of all dependencies
 	.venv/bin/python -m pip install --quiet uv

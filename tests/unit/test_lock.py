@@ -54,3 +54,7 @@ def test_it_covers_what_the_project_asks_for(project: dict[str, Any]) -> None:
 
 def test_containers_get_the_versions_that_were_tested() -> None:
     assert pins(LOCKS[1]) < pins(LOCKS[0])
+
+
+def test_every_python_gets_the_same_versions() -> None:
+    assert len(pins(LOCKS[0])) == len(names(LOCKS[0]))
