@@ -24,7 +24,7 @@ def test_without_a_terminal_each_step_is_a_line() -> None:
 
 def test_on_a_terminal_the_cursor_is_given_back_even_after_an_error() -> None:
     screen = io.StringIO()
-    terminal = Console(file=screen, force_terminal=True, width=80)
+    terminal = Console(file=screen, force_terminal=True, width=80, _environ={"TERM": "xterm"})
     try:
         with Progress(terminal) as progress:
             progress.step("kafka", "starting")
