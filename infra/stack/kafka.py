@@ -88,6 +88,8 @@ JVM_OPTIONS = (
     "-XX:MaxGCPauseMillis=20",
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.awt.headless=true",
+    # Compression libraries are unpacked here; a killed JVM would leave them in the machine's /tmp.
+    "-Djava.io.tmpdir=tmp",
     "-Dlog4j2.configurationFile=log4j2.properties",
 )
 
@@ -105,7 +107,8 @@ class Kafka:
 
     def prepare(self, say: Say) -> Launch:
         """Fetch the class path and format the log directory, where missing."""
-        self.data.mkdir(exist_ok=True)
+        shutil.rmtree(self.data / "tmp", ignore_errors=True)
+        (self.data / "tmp").mkdir(parents=True)
         command = [java(), *JVM_OPTIONS, "-cp", f"{class_path(say, self.state.log('maven'))}/*"]
         (self.data / "log4j2.properties").write_text(LOGGING)
         if not (self.data / "log").is_dir():
