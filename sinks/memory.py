@@ -12,12 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from sinks.judging import JudgedPart, judge_part, total
 from sinks.protocols import Fenced, Flush, Part, Partition, Progress, Written
-from sinks.refusal import refuse_series
+from streams.core.batch import Columns, Int64
+from streams.core.deduplicate import Deduplicator, Version
+from streams.core.identities import Stored
+from streams.core.partition import PartitionMemory
 from streams.core.rejection import Rejection
-from streams.core.series import SeriesKey, SeriesTable
+from streams.core.series import SeriesKey
 
 SeriesName = tuple[str, str, str]
+
+REFUSED = -1
+FOREVER_US = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +39,43 @@ class StoredReading:
 
 @dataclass(slots=True)
 class MemoryStore:
-    """What every sink on this store has made visible."""
+    """What every sink on this store has made visible. ``outbox`` holds what was forwarded, and where to."""
 
     progress: dict[Partition, Progress] = field(default_factory=dict)
-    readings: list[StoredReading] = field(default_factory=list)
+    stored: dict[tuple[int, int], StoredReading] = field(default_factory=dict)
+    versions: set[Version] = field(default_factory=set)
     dead_letters: list[tuple[Partition, Rejection]] = field(default_factory=list)
+    outbox: list[tuple[Partition, Columns]] = field(default_factory=list)
     attributes: dict[SeriesName, dict[str, str]] = field(default_factory=dict)
+    homes: list[Partition] = field(default_factory=list)
+    memories: dict[Partition, PartitionMemory] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
+
+    @property
+    def readings(self) -> list[StoredReading]:
+        """Every reading that is stored."""
+        return list(self.stored.values())
+
+
+class StoreHistory:
+    """Looks readings up in a store (:class:`~streams.core.deduplicate.History`)."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def stored(self, series_id: Int64, time_us: Int64) -> Stored:
+        """Look identities up."""
+        found = Stored.nothing(len(series_id))
+        for row, identity in enumerate(zip(series_id.tolist(), time_us.tolist(), strict=True)):
+            reading = self._store.stored.get(identity)
+            if reading is not None:
+                found.found[row], found.value[row], found.quality[row] = True, reading.value, reading.quality
+        return found
+
+    def revision(self, series_id: int, time_us: int) -> int:
+        """Return the revision of a stored reading; 0 where none was ever recorded."""
+        mine = (v.revision for v in self._store.versions if v[:2] == (series_id, time_us))
+        return max(mine, default=0)
 
 
 class MemorySink:
@@ -66,15 +103,15 @@ class MemorySink:
         """Make the flush visible, or none of it; see :class:`~sinks.protocols.ReadingsSink`."""
         with self._store.lock:
             # Series are registered whatever becomes of the flush: its readings will come again.
-            parts = self._admit(flush)
-            for part in parts:
+            parts = [self._judge(flush, part) for part in flush.parts]
+            for part in flush.parts:
                 self._check(part)
-            for part in parts:
-                self._store_part(part, flush.series)
-        return Written(
-            sum(len(columns) for part in parts for columns in part.columns),
-            sum(len(part.rejections) for part in parts),
-        )
+            for judged in parts:
+                self._store_part(judged)
+        return total(parts)
+
+    def release(self, partition: Partition) -> None:
+        """Keep what is remembered: it is the store's, and always true."""
 
     def close(self) -> None:
         """Keep the store as it is: it belongs to whoever made it."""
@@ -84,33 +121,65 @@ class MemorySink:
         if stored is None or (stored.epoch, stored.next_offset) != (part.epoch, part.base):
             raise Fenced(f"{part.partition} is not at offset {part.base} under epoch {part.epoch}")
 
-    def _admit(self, flush: Flush) -> list[Part]:
-        columns = [columns for part in flush.parts for columns in part.columns]
-        if not columns:
-            return flush.parts
-        series = np.concatenate([each.series for each in columns])
-        refused_keys = [
-            index for index in np.unique(series).tolist() if not self._registered(flush.series.keys[index])
+    def _judge(self, flush: Flush, part: Part) -> JudgedPart:
+        columns = Columns.concat(part.columns)
+        numbers = {
+            index: self._register(flush.series.keys[index], part.partition)
+            for index in np.unique(columns.series).tolist()
+        }
+        series_id = np.array([numbers[index] for index in columns.series.tolist()], np.int32)
+        homes = [
+            self._home(self._store.homes[number]) if number >= 0 else -1 for number in series_id.tolist()
         ]
-        return refuse_series(flush.parts, np.isin(series, refused_keys), flush.series)
+        nothing = np.empty(0, np.int64)
+        memory = self._store.memories.setdefault(
+            part.partition, PartitionMemory(Deduplicator(0, nothing, nothing, FOREVER_US), ())
+        )
+        return judge_part(
+            flush,
+            part,
+            columns,
+            series_id,
+            np.array(homes, np.int32),
+            self._home(part.partition),
+            series_id == REFUSED,
+            memory,
+            StoreHistory(self._store),
+        )
 
-    def _registered(self, key: SeriesKey) -> bool:
+    def _home(self, partition: Partition) -> int:
+        return sorted({*self._store.progress, *self._store.homes, partition}).index(partition)
+
+    def _register(self, key: SeriesKey, partition: Partition) -> int:
         known = self._store.attributes
         if key[:3] not in known:
             if sum(tenant == key.tenant for tenant, _, _ in known) >= self._max_series_per_tenant:
-                return False
+                return REFUSED
             known[key[:3]] = {}
+            self._store.homes.append(partition)
         known[key[:3]].update(key.attributes)
-        return True
+        return list(known).index(key[:3])
 
-    def _store_part(self, part: Part, series: SeriesTable) -> None:
-        stored = self._store
-        for columns in part.columns:
-            names = [series.keys[index][:3] for index in columns.series.tolist()]
-            times, values, qualities = columns.time_us, columns.value, columns.quality
-            stored.readings += map(StoredReading, names, times.tolist(), values.tolist(), qualities.tolist())
-        stored.dead_letters += [(part.partition, rejection) for rejection in part.rejections]
-        stored.progress[part.partition] = replace(stored.progress[part.partition], next_offset=part.next)
+    def _store_part(self, judged: JudgedPart) -> None:
+        store, part, judgement = self._store, judged.part, judged.outcome.judgement
+        names = list(store.attributes)
+        written = zip(
+            judged.series_id.tolist(),
+            judged.time_us.tolist(),
+            judged.value.tolist(),
+            judged.quality.tolist(),
+            strict=True,
+        )
+        corrected = ((v.series_id, v.time_us, v.value, v.quality) for v in judgement.corrected)
+        for series_id, time_us, value, quality in (*written, *corrected):
+            store.stored[series_id, time_us] = StoredReading(names[series_id], time_us, value, quality)
+        store.versions.update(judgement.versions)
+        store.dead_letters += [(part.partition, rejection) for rejection in judged.rejections]
+        for home in np.unique(judged.foreign_home).tolist():
+            homes = sorted({*store.progress, *store.homes, part.partition})
+            store.outbox.append((homes[home], judged.foreign.take(judged.foreign_home == home)))
+        store.memories[part.partition].apply(judged.outcome)
+        store.progress[part.partition] = replace(store.progress[part.partition], next_offset=part.next)
 
 
 class MemoryStatusBoard:

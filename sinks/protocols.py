@@ -6,8 +6,9 @@ visible together or not at all. All methods block; the agent calls them from one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from streams.core.batch import Columns
 from streams.core.rejection import Rejection
@@ -45,18 +46,21 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """What one transaction shall make visible. ``series`` names the columns' series indices."""
+    """What one transaction shall make visible. ``series`` and ``producers`` name the columns' indices."""
 
     parts: list[Part]
     series: SeriesTable
+    producers: Sequence[str] = ("",)
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What one flush made visible, in readings and dead letters."""
+class Written(NamedTuple):
+    """What became of the readings of one flush; each is counted once."""
 
-    readings: int
-    dead_letters: int
+    readings: int = 0
+    dead_letters: int = 0
+    duplicates: int = 0
+    corrections: int = 0
+    forwarded: int = 0
 
 
 class SinkError(Exception):
@@ -85,12 +89,19 @@ class ReadingsSink(Protocol):
         """Return the stored progress of those ``partitions`` that have one."""
 
     def write(self, flush: Flush) -> Written:
-        """Make the flush visible in one transaction, or none of it.
+        """Make the flush visible in one transaction, or none of it: each reading once.
+
+        A repeat of a stored reading is counted; one of the same series and time with another value
+        replaces it under a higher ``revision`` and is a dead letter otherwise. A reading of a series
+        that another partition owns is handed to that partition.
 
         Every part's stored ``(epoch, next_offset)`` must equal its ``(epoch, base)``, and becomes
         ``(epoch, next)``. Raises :class:`Fenced` when one does not, :class:`SinkUnavailable` when
         the outcome is not known: then read :meth:`progress` and decide.
         """
+
+    def release(self, partition: Partition) -> None:
+        """Forget what is remembered of a partition that was given up, or never claimed."""
 
     def close(self) -> None:
         """Release what the sink holds. It may not be used afterwards."""

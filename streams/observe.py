@@ -31,10 +31,12 @@ class Observer:
             maxlen=MAX_SAMPLES // SAMPLES_PER_FLUSH
         )
         self._rate = (clock(), 0)
-        self.readings = 0
-        self.dead_letters = 0
+        self.total = Written()
         self._readings_total = Counter(
             "streamgauge_readings_written", "readings made visible in the database", registry=registry
+        )
+        self._dispositions_total = Counter(
+            "streamgauge_readings", "readings by what became of them", ["disposition"], registry=registry
         )
         self._dead_letters_total = Counter(
             "streamgauge_dead_letters", "refusals stored in the database", ["reason"], registry=registry
@@ -59,9 +61,10 @@ class Observer:
     def stored(self, parts: Iterable[Part], written: Written) -> None:
         """Count one committed transaction."""
         now_s = self._clock()
-        self.readings += written.readings
-        self.dead_letters += written.dead_letters
+        self.total = Written(*(sum(counts) for counts in zip(self.total, written, strict=True)))
         self._readings_total.inc(written.readings)
+        for disposition, count in written._asdict().items():
+            self._dispositions_total.labels(disposition).inc(count)
         self._flush_rows.observe(written.readings)
         for part in parts:
             for rejection in part.rejections:
@@ -84,14 +87,14 @@ class Observer:
         recent = [sample for at, sample in self._latencies if at > now_s - WINDOW_S]
         p50, p99 = np.percentile(np.concatenate(recent), (50, 99)) * 1000 if recent else (None, None)
         last_at, last_readings = self._rate
-        self._rate = (now_s, self.readings)
+        self._rate = (now_s, self.total.readings)
         return {
             "pid": os.getpid(),
             "at": now_s,
             "uptime_s": now_s - self._started,
-            "written": self.readings,
-            "dead_letters": self.dead_letters,
-            "rows_per_s": (self.readings - last_readings) / max(now_s - last_at, 1e-3),
+            "written": self.total.readings,
+            **self.total._asdict(),
+            "rows_per_s": (self.total.readings - last_readings) / max(now_s - last_at, 1e-3),
             "latency_p50_ms": None if p50 is None else float(p50),
             "latency_p99_ms": None if p99 is None else float(p99),
             "rss_bytes": psutil.Process().memory_info().rss,

@@ -103,9 +103,11 @@ class Settings(BaseSettings):
     )
     session_timeout_s: float = Field(default=10.0, gt=0, description="Kafka session timeout of a worker")
 
-    max_message_bytes: int = Field(default=1_048_576, ge=1, description="a larger record is a dead letter")
+    max_message_bytes: int = Field(
+        default=1_048_576, ge=65_536, description="a larger record is a dead letter"
+    )
     max_readings_per_message: int = Field(
-        default=100_000, ge=1, description="a record with more is a dead letter"
+        default=100_000, ge=100, description="a record with more is a dead letter"
     )
     max_name_chars: int = Field(
         default=200, ge=1, description="tenant, source, metric, producer: longer is refused"
@@ -118,6 +120,9 @@ class Settings(BaseSettings):
     )
     max_series_per_tenant: int = Field(
         default=1_000_000, ge=1, description="series beyond this are dead letters"
+    )
+    memory_mb: int = Field(
+        default=256, ge=1, description="a worker remembers recent readings in this much, to know repeats"
     )
 
     metrics_host: str = Field(default="127.0.0.1", description="where /metrics, /healthz and /readyz listen")

@@ -19,8 +19,9 @@ from pathlib import Path
 import faust
 from prometheus_client import CollectorRegistry
 
+from sinks.outbox import OutboxRelay
 from sinks.redis.status import RedisStatusBoard
-from sinks.timescale.sink import TimescaleSink
+from sinks.timescale.sink import Bounds, TimescaleSink
 from streams.agents.flush import FlushPolicy
 from streams.agents.readings import ReadingsAgent
 from streams.agents.sink_thread import SinkThread
@@ -40,7 +41,8 @@ from streams.web import Pages
 log = logging.getLogger(__name__)
 
 DRAIN_S = 5.0
-LEAVE_S = 4.0
+LEAVE_S = 3.0
+RELAY_S = 1.0
 STATUS_EVERY_S = 1.0
 STATUS_TTL_S = 5.0
 
@@ -57,7 +59,11 @@ class Worker:
         self._observer = Observer(self._registry)
         self._pages = Pages(self._registry, self._not_ready)
         self._sink = SinkThread(
-            TimescaleSink(settings.writer_dsn, self.owner_id, settings.max_series_per_tenant)
+            TimescaleSink(
+                settings.writer_dsn,
+                self.owner_id,
+                Bounds(settings.max_series_per_tenant, settings.memory_mb * 1024 * 1024),
+            )
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -74,9 +80,11 @@ class Worker:
             fatal,
         )
         app = self._app(agent)
+        relay = OutboxRelay(settings.writer_dsn, settings.kafka, self.owner_id)
         url = await self._pages.start(settings.metrics_host, settings.metrics_port)
         log.info("Worker %s starts; its pages are at %s", self.owner_id, url)
         tasks = [asyncio.create_task(agent.flush_forever()), asyncio.create_task(self._tell_status(url))]
+        relay.start()
         try:
             await app.start()
             agent.seeker = app.chunk_consumer
@@ -86,6 +94,7 @@ class Worker:
             for task in tasks:
                 task.cancel()
             await self._pages.stop()
+        await asyncio.to_thread(relay.stop, RELAY_S)
         await self._sink.close()
 
     def _app(self, agent: ReadingsAgent) -> ChunkApp:

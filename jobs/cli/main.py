@@ -12,7 +12,20 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import collect, config, database, demo, doctor, generate, publish, stack, top, topics, worker
+from jobs.cli import (
+    collect,
+    config,
+    database,
+    demo,
+    doctor,
+    generate,
+    producers,
+    publish,
+    stack,
+    top,
+    topics,
+    worker,
+)
 from jobs.cli.explain import explain
 
 app = typer.Typer(
@@ -31,6 +44,7 @@ app.add_typer(top.app)
 app.add_typer(publish.app)
 app.add_typer(generate.app)
 app.add_typer(database.app)
+app.add_typer(producers.app)
 app.add_typer(stack.app, name="stack")
 app.add_typer(topics.app, name="topics")
 app.add_typer(doctor.app)

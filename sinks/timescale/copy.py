@@ -35,40 +35,19 @@ _TEMPLATE = np.array([(4, 8, 0, 8, 0, 4, 0, 2, 0)], ROW)
 
 
 def encode_readings(series_id: Int32, time_us: Int64, value: Float64, quality: Int16) -> npt.NDArray[np.void]:
-    """Return the rows of a binary COPY, ordered by series and time; header and trailer not included.
+    """Return the rows of a binary COPY in the order given; header and trailer not included.
 
-    ``time_us`` is in microseconds since 1970. Readings of the same series and time stay in the
-    order given.
+    ``time_us`` is in microseconds since 1970. Sorted by series and time they are stored faster.
 
     >>> rows = encode_readings(
-    ...     np.array([7, 3], np.int32), np.array([0, 0]), np.array([1.5, 2.5]), np.array([0, 2], np.int16)
+    ...     np.array([7], np.int32), np.array([0]), np.array([1.5]), np.array([0], np.int16)
     ... )
     >>> rows["series_id"].tolist(), rows["value"].tolist()
-    ([3, 7], [2.5, 1.5])
+    ([7], [1.5])
     """
-    order = series_time_order(series_id, time_us)
-    rows = np.repeat(_TEMPLATE, len(order))
-    rows["ts"] = time_us.take(order) - POSTGRES_EPOCH_US
-    rows["value"] = value.take(order)
-    rows["series_id"] = series_id.take(order)
-    rows["quality"] = quality.take(order)
+    rows = np.repeat(_TEMPLATE, len(time_us))
+    rows["ts"] = time_us - POSTGRES_EPOCH_US
+    rows["value"] = value
+    rows["series_id"] = series_id
+    rows["quality"] = quality
     return rows
-
-
-def series_time_order(series_id: Int32, time_us: Int64) -> npt.NDArray[np.intp]:
-    """Return the stable order of readings by series, then time.
-
-    Both are packed into one integer where they fit, because what producers send is made of sorted
-    runs, which a stable sort of one key merges far faster than a sort by two keys.
-
-    >>> series_time_order(np.array([2, 1, 2], np.int32), np.array([5, 9, 4])).tolist()
-    [1, 2, 0]
-    """
-    if len(time_us) == 0:
-        return np.empty(0, np.intp)
-    first_series, first_us = int(series_id.min()), int(time_us.min())
-    span_us = int(time_us.max()) - first_us + 1
-    if (int(series_id.max()) - first_series + 1) * span_us > np.iinfo(np.int64).max:
-        return np.lexsort((time_us, series_id))
-    key = (series_id - np.int64(first_series)) * span_us + (time_us - first_us)
-    return np.argsort(key, kind="stable")

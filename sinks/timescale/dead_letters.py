@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
 from psycopg.rows import class_row
 
-from sinks.protocols import Part
+from sinks.judging import JudgedPart
 from sinks.timescale.session import Connection
 
 _COPY = """
@@ -43,7 +44,7 @@ class DeadLetter:
     payload_bytes: int
 
 
-def copy_dead_letters(session: Connection, parts: list[Part]) -> None:
+def copy_dead_letters(session: Connection, parts: Sequence[JudgedPart]) -> None:
     """Store the rejections of ``parts`` in the session's open transaction."""
     if not any(part.rejections for part in parts):
         return
@@ -53,8 +54,8 @@ def copy_dead_letters(session: Connection, parts: list[Part]) -> None:
             for rejection in part.rejections:
                 copy.write_row(
                     (
-                        part.partition.topic,
-                        part.partition.number,
+                        part.part.partition.topic,
+                        part.part.partition.number,
                         rejection.offset,
                         rejection.index,
                         rejection.reason.value,

@@ -15,6 +15,9 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 FENCED_SQLSTATE = "SG001"
 """What ``advance_progress`` raises when a partition is not where the flush expects it."""
 
+RETENTION_MOVED_SQLSTATE = "SG002"
+"""What it raises when readings are kept from another time on than the flush believed."""
+
 _NAME_PREFIX = "streamgauge/"
 _MAX_NAME_BYTES = 63
 
@@ -83,6 +86,8 @@ def translated(error: psycopg.Error) -> Exception:
     """Return what ``error`` means to a worker: fenced, unavailable, or itself where it is a defect."""
     if error.sqlstate == FENCED_SQLSTATE:
         return Fenced(f"{error.diag.message_primary}: it was stored already, or has another owner")
+    if error.sqlstate == RETENTION_MOVED_SQLSTATE:
+        return SinkUnavailable(f"{error.diag.message_primary}: the flush is judged again")
     if isinstance(error, _NOT_MIGRATED):
         return SinkUnavailable(
             f"the database is not migrated: run `streamgauge migrate` ({_one_line(error)})"

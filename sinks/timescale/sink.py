@@ -4,29 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import psycopg
 from psycopg import errors
 
+from sinks.judging import JudgedPart, judge_part, total
 from sinks.protocols import Flush, Part, Partition, Progress, Written
-from sinks.refusal import refuse_series
-from sinks.timescale.copy import COPY_READINGS, HEADER, TRAILER, encode_readings
+from sinks.timescale import transaction
 from sinks.timescale.dead_letters import copy_dead_letters
+from sinks.timescale.history import FOREVER_US, DatabaseHistory, kept_from_us, load_memory
+from sinks.timescale.journal import Journal, load_journal
 from sinks.timescale.registry import REFUSED, SeriesRegistry
 from sinks.timescale.session import Connection, connect, translated
-from streams.core.batch import Int32
+from streams.core.batch import Columns
+from streams.core.partition import PartitionMemory
 
 CLAIM_ATTEMPTS = 3
+MEMORY_BYTES = 256 * 1024 * 1024
 
 _CLAIM = "SELECT epoch, next_offset FROM claim_partition(%s, %s, %s, %s)"
 _PROGRESS = """
     SELECT topic, partition, epoch, next_offset, owner
     FROM progress JOIN unnest(%s::text[], %s::int[]) AS asked (topic, partition) USING (topic, partition)
 """
-_ADVANCE = "SELECT advance_progress(%s, %s, %s, %s, %s, %s, %s);"
-_COMMIT = "SET LOCAL synchronous_commit TO off; COMMIT"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a sink may hold: series of one tenant, and bytes to remember identities in."""
+
+    max_series_per_tenant: int = 1_000_000
+    memory_bytes: int = MEMORY_BYTES
 
 
 class TimescaleSink:
@@ -35,13 +44,18 @@ class TimescaleSink:
     It holds one connection, opened when it is first needed and again after each failure. ``owner``
     is unique for each live worker: its sessions carry it as ``application_name``, by which the
     next owner of a partition ends what this one left open.
+
+    What it remembers of a partition is a cache of the database: a failure of any kind forgets it.
     """
 
-    def __init__(self, dsn: str, owner: str, max_series_per_tenant: int = 1_000_000) -> None:
+    def __init__(self, dsn: str, owner: str, bounds: Bounds | None = None) -> None:
         self._dsn = dsn
         self._owner = owner
+        self._bounds = bounds or Bounds()
         self._connection: Connection | None = None
-        self._registry = SeriesRegistry(max_series_per_tenant)
+        self._registry = SeriesRegistry(self._bounds.max_series_per_tenant)
+        self._known: dict[Partition, _Known] = {}
+        self._kept_from_us = FOREVER_US
 
     def claim(self, partition: Partition, owner: str, start: int) -> Progress:
         """Take ``partition`` over; see :class:`~sinks.protocols.ReadingsSink`.
@@ -52,8 +66,12 @@ class TimescaleSink:
         with self._session() as session:
             for _ in range(CLAIM_ATTEMPTS - 1):
                 with suppress(errors.LockNotAvailable):
-                    return _claim(session, partition, owner, start)
-            return _claim(session, partition, owner, start)
+                    progress = _claim(session, partition, owner, start)
+                    break
+            else:
+                progress = _claim(session, partition, owner, start)
+            self._knowledge(session, partition, progress.epoch)
+            return progress
 
     def progress(self, partitions: list[Partition]) -> dict[Partition, Progress]:
         """Return the stored progress of those ``partitions`` that have one."""
@@ -71,14 +89,25 @@ class TimescaleSink:
         Readings of series beyond ``max_series_per_tenant`` become dead letters.
         """
         if not flush.parts:
-            return Written(0, 0)
+            return Written()
         with self._session() as session:
-            parts, series_id = self._admit(session, flush)
+            parts = [self._judge(session, flush, part) for part in flush.parts]
             session.execute("BEGIN")
-            _copy_readings(session, _rows(parts, series_id))
+            transaction.copy_readings(session, parts)
+            transaction.store_corrections(session, parts)
             copy_dead_letters(session, parts)
-            _advance_and_commit(session, parts)
-        return Written(len(series_id), sum(len(part.rejections) for part in parts))
+            transaction.forward(session, flush, parts, self._registry.homes)
+            for part in parts:
+                self._known[part.part.partition].note(session, part)
+            transaction.advance_and_commit(session, parts, self._kept_from_us)
+            for part in parts:
+                self._known[part.part.partition].committed(part)
+        return total(parts)
+
+    def release(self, partition: Partition) -> None:
+        """Forget what is remembered of ``partition``; see :class:`~sinks.protocols.ReadingsSink`."""
+        self._known.pop(partition, None)
+        self._share_memory()
 
     def close(self) -> None:
         """Close the connection."""
@@ -91,8 +120,9 @@ class TimescaleSink:
         """Yield the open connection; any failure closes it, which ends the transaction, and is translated."""
         try:
             if self._connection is None:
-                self._registry.forget()
+                self._forget()
                 self._connection = connect(self._dsn, self._owner)
+                self._kept_from_us = kept_from_us(self._connection)
             yield self._connection
         except psycopg.Error as error:
             self.close()
@@ -101,16 +131,55 @@ class TimescaleSink:
             self.close()
             raise
 
-    def _admit(self, session: Connection, flush: Flush) -> tuple[list[Part], Int32]:
-        """Return the parts without what is refused, and the ``series_id`` of every reading in them."""
-        series = [columns.series for part in flush.parts for columns in part.columns]
-        if not series:
-            return flush.parts, np.empty(0, np.int32)
-        series_id = self._registry.resolve(session, flush.series, np.concatenate(series))
-        refused = series_id == REFUSED
-        if not refused.any():
-            return flush.parts, series_id
-        return refuse_series(flush.parts, refused, flush.series), series_id[~refused]
+    def _forget(self) -> None:
+        self._registry.forget()
+        self._known.clear()
+
+    def _judge(self, session: Connection, flush: Flush, part: Part) -> JudgedPart:
+        columns = Columns.concat(part.columns)
+        resolved = self._registry.resolve(session, flush.series, columns.series, part.partition)
+        if resolved.adopted:
+            self._known.pop(part.partition, None)
+        return judge_part(
+            flush,
+            part,
+            columns,
+            resolved.series_id,
+            resolved.home,
+            self._registry.home(part.partition),
+            resolved.series_id == REFUSED,
+            self._knowledge(session, part.partition, part.epoch).memory,
+            DatabaseHistory(session),
+        )
+
+    def _knowledge(self, session: Connection, partition: Partition, epoch: int) -> _Known:
+        known = self._known.get(partition)
+        if known is None or known.epoch != epoch:
+            memory = load_memory(session, partition, self._kept_from_us, self._bounds.memory_bytes)
+            known = self._known[partition] = _Known(epoch, memory, load_journal(session, partition))
+            self._share_memory()
+        return known
+
+    def _share_memory(self) -> None:
+        for known in self._known.values():
+            known.memory.limit(self._bounds.memory_bytes // len(self._known))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is remembered of one partition, under the epoch that makes it true."""
+
+    epoch: int
+    memory: PartitionMemory
+    journal: Journal
+
+    def note(self, session: Connection, judged: JudgedPart) -> None:
+        part = judged.part
+        self.journal.note(session, self.memory, part.next, judged.outcome.numbered)
+
+    def committed(self, judged: JudgedPart) -> None:
+        self.journal.committed(judged.outcome.numbered)
+        self.memory.apply(judged.outcome)
 
 
 def _claim(session: Connection, partition: Partition, owner: str, start: int) -> Progress:
@@ -118,39 +187,3 @@ def _claim(session: Connection, partition: Partition, owner: str, start: int) ->
         _CLAIM, (partition.topic, partition.number, owner, start)
     ).fetchall()
     return Progress(epoch, next_offset, owner)
-
-
-def _rows(parts: list[Part], series_id: Int32) -> npt.NDArray[np.void]:
-    if not len(series_id):
-        return np.empty(0, np.void)
-    columns = [columns for part in parts for columns in part.columns]
-    return encode_readings(
-        series_id,
-        np.concatenate([c.time_us for c in columns]),
-        np.concatenate([c.value for c in columns]),
-        np.concatenate([c.quality for c in columns]),
-    )
-
-
-def _copy_readings(session: Connection, rows: npt.NDArray[np.void]) -> None:
-    if not len(rows):
-        return
-    with session.cursor() as cursor, cursor.copy(COPY_READINGS) as copy:
-        copy.write(HEADER)
-        copy.write(rows.view(np.uint8).data)
-        copy.write(TRAILER)
-
-
-def _advance_and_commit(session: Connection, parts: list[Part]) -> None:
-    """Compare, swap and commit in one message.
-
-    A worker stopped in between would hold the rows of ``progress`` and so block its successor; a
-    single message leaves it no in between. The commit need not wait for the disk: after a crash
-    readings and offsets are gone together.
-    """
-    arguments: list[str | int] = []
-    for part in sorted(parts, key=lambda part: part.partition):
-        arguments += [part.partition.topic, part.partition.number, part.epoch, part.base, part.next]
-        arguments += [sum(len(columns) for columns in part.columns), len(part.rejections)]
-    with psycopg.ClientCursor(session) as cursor:
-        cursor.execute(_ADVANCE * len(parts) + _COMMIT, arguments)

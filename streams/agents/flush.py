@@ -17,7 +17,8 @@ from faust.types import TP
 from sinks.protocols import Fenced, Flush, Part, Partition, Progress, SinkUnavailable, Written
 from streams.agents.ownership import Held, Ownership, partition_of, tp_of
 from streams.agents.sink_thread import SinkThread
-from streams.core.batch import Decoded
+from streams.core.batch import Columns, Decoded
+from streams.core.pipeline import Staged
 from streams.core.series import SeriesTable
 from streams.transport.chunk import Chunk
 
@@ -52,7 +53,7 @@ class Flusher:
         self._on_stored = on_stored
         self._on_lost = on_lost
         self._parts: dict[Partition, Part] = {}
-        self._series = SeriesTable()
+        self._named = Staged(Decoded(Columns.empty(), []), SeriesTable(), ("",))
         self._rows = 0
         self._first_at = 0.0
         self._work = asyncio.Event()
@@ -62,14 +63,14 @@ class Flusher:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def add(self, chunk: Chunk, held: Held, decoded: Decoded, series: SeriesTable) -> None:
+    async def add(self, chunk: Chunk, held: Held, staged: Staged) -> None:
         """Collect ``chunk``'s readings; waits while a full flush is waiting for the one before it.
 
         ``held`` is what was held when the chunk was accepted. When that is no longer so, the chunk
         is left to the partition's next owner, who reads it again.
         """
         await self._room.wait()
-        if self._rows and series is not self._series:
+        if self._parts and staged.series is not self._named.series:
             self._seal()  # one flush has one table of names
             await self._room.wait()
         if self._ownership.held.get(chunk.tp) is not held:
@@ -79,10 +80,10 @@ class Flusher:
         if part is None:
             part = self._parts[partition] = Part(partition, held.epoch, chunk.base, chunk.base)
         part.next = chunk.next
-        part.columns.append(decoded.columns)
-        part.rejections.extend(decoded.rejections)
-        self._series = series
-        self._rows += len(decoded.columns) + len(decoded.rejections)
+        part.columns.append(staged.decoded.columns)
+        part.rejections.extend(staged.decoded.rejections)
+        self._named = staged
+        self._rows += len(staged.decoded.columns) + len(staged.decoded.rejections)
         if not self._work.is_set():
             self._first_at = asyncio.get_running_loop().time()
             self._idle.clear()
@@ -105,8 +106,7 @@ class Flusher:
         while True:
             await self._work.wait()
             await self._until_due()
-            parts, series = self._swap()
-            await self._store(parts, series)
+            await self._store(*self._swap())
             if not self._work.is_set():
                 self._idle.set()
 
@@ -124,19 +124,19 @@ class Flusher:
             except TimeoutError:
                 pass
 
-    def _swap(self) -> tuple[list[Part], SeriesTable]:
-        parts, series = list(self._parts.values()), self._series
+    def _swap(self) -> tuple[list[Part], Staged]:
+        parts, named = list(self._parts.values()), self._named
         self._parts, self._rows = {}, 0
         self._work.clear()
         self._full.clear()
         self._room.set()
-        return parts, series
+        return parts, named
 
-    async def _store(self, parts: list[Part], series: SeriesTable) -> None:
+    async def _store(self, parts: list[Part], named: Staged) -> None:
         backoff_s = BACKOFF_FIRST_S
         while parts:
             try:
-                written = await self._sink.write(Flush(parts, series))
+                written = await self._sink.write(Flush(parts, named.series, named.producers))
             except (Fenced, SinkUnavailable) as problem:
                 log.warning("A flush of %d partitions did not succeed: %s", len(parts), problem)
                 await asyncio.sleep(backoff_s)

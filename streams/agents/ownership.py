@@ -91,6 +91,7 @@ class Ownership:
     def release(self, tp: TP) -> None:
         """Forget ``tp`` and whatever of it is not stored yet: its next owner reads it again."""
         if self.held.pop(tp, None) is not None:
+            self._sink.release(partition_of(tp))
             self._on_released(tp)
 
     def halt(self, tp: TP, reason: str) -> None:

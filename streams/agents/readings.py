@@ -13,8 +13,8 @@ from sinks.protocols import Part, Written
 from streams.agents.flush import Flusher, FlushPolicy
 from streams.agents.ownership import Ownership, Verdict
 from streams.agents.sink_thread import SinkThread
-from streams.core.batch import Decoded, Messages
-from streams.core.series import SeriesTable
+from streams.core.batch import Messages
+from streams.core.pipeline import Staged
 from streams.errors import ServiceUnavailable
 from streams.transport.chunk import Chunk
 
@@ -43,8 +43,8 @@ class Observer(Protocol):
 class Stages(Protocol):
     """The pure stages in their order: decode, then validate."""
 
-    def __call__(self, messages: Messages) -> tuple[Decoded, SeriesTable]:
-        """Turn a chunk's records into readings and refusals, and the table that names the series."""
+    def __call__(self, messages: Messages) -> Staged:
+        """Turn a chunk's records into readings and refusals."""
 
 
 class ReadingsAgent:
@@ -106,10 +106,9 @@ class ReadingsAgent:
             log.debug("Chunk %s[%d,%d) dropped: %s", chunk.tp, chunk.base, chunk.next, verdict.value)
             return
         held = self.ownership.held[chunk.tp]
-        decoded, series = await self._through_stages(chunk.messages)
-        await self.flusher.add(chunk, held, decoded, series)
+        await self.flusher.add(chunk, held, await self._through_stages(chunk.messages))
 
-    async def _through_stages(self, messages: Messages) -> tuple[Decoded, SeriesTable]:
+    async def _through_stages(self, messages: Messages) -> Staged:
         """Run the stages, and again while something they must ask is away: guessing would lose readings."""
         while True:
             try:

@@ -34,6 +34,10 @@ class SinkThread:
         """See :meth:`~sinks.protocols.ReadingsSink.write`."""
         return await self._call(lambda: self._sink.write(flush))
 
+    def release(self, partition: Partition) -> None:
+        """Have the sink forget ``partition`` after the call in flight; see its own ``release``."""
+        self._thread.submit(self._sink.release, partition)
+
     async def close(self) -> None:
         """Close the sink after the call in flight, and end the thread."""
         await self._call(self._sink.close)

@@ -111,7 +111,7 @@ class Deduplicator:
         """Decide on ``rows``, asking ``history`` where memory does not know."""
         disposition = np.full(len(rows), Disposition.DUPLICATE, np.int8)
         disposition[(rows.time_us < self.floor_us) & ~rows.repeated] = Disposition.EXPIRED
-        order = np.lexsort((rows.time_us, rows.series_id))
+        order = series_time_order(rows.series_id, rows.time_us)
         order = order[rows.time_us[order] >= self.floor_us]
         judgement = Judgement(disposition, order, rows.value.copy(), rows.quality.copy())
         if len(order):
@@ -222,3 +222,22 @@ def _same(one: Float64, other: Float64) -> Bools:
 
 def _bits(value: float) -> bytes:
     return struct.pack("<d", value)
+
+
+def series_time_order(series_id: Int32, time_us: Int64) -> npt.NDArray[np.intp]:
+    """Return the stable order of readings by series, then time.
+
+    Both are packed into one integer where they fit, because what producers send is made of sorted
+    runs, which a stable sort of one key merges far faster than a sort by two keys.
+
+    >>> series_time_order(np.array([2, 1, 2], np.int32), np.array([5, 9, 4])).tolist()
+    [1, 2, 0]
+    """
+    if len(time_us) == 0:
+        return np.empty(0, np.intp)
+    first_series, first_us = int(series_id.min()), int(time_us.min())
+    span_us = int(time_us.max()) - first_us + 1
+    if (int(series_id.max()) - first_series + 1) * span_us > np.iinfo(np.int64).max:
+        return np.lexsort((time_us, series_id))
+    key = (series_id - np.int64(first_series)) * span_us + (time_us - first_us)
+    return np.argsort(key, kind="stable")

@@ -98,10 +98,14 @@ class RecentIdentities:
     def __init__(self, max_bytes: int, horizon_us: int) -> None:
         self.horizon_us = horizon_us
         self._base_us = horizon_us
-        self._max_rows = max(max_bytes // BYTES_PER_IDENTITY, 2 * SEALED_ROWS)
+        self.limit(max_bytes)
         self._sealed: deque[_Run] = deque()
         self._open: list[_Run] = []
         self._ahead = _Run.none()
+
+    def limit(self, max_bytes: int) -> None:
+        """Set the budget; what is over it is forgotten with the next addition."""
+        self._max_rows = max(max_bytes // BYTES_PER_IDENTITY, 2 * SEALED_ROWS)
 
     def __len__(self) -> int:
         return sum(len(run.keys) for run in self._runs())

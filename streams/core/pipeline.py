@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from streams.core.batch import Decoded, Messages
 from streams.core.decode import Decoder, ResolveSchemaId
 from streams.core.limits import Limits
@@ -15,13 +18,21 @@ MAX_NAMES = 2_000_000
 """Names remembered before they are all forgotten and learnt again; bounds the memory."""
 
 
+class Staged(NamedTuple):
+    """What a chunk became, with the tables that its series and its producers point into."""
+
+    decoded: Decoded
+    series: SeriesTable
+    producers: Sequence[str]
+
+
 class Pipeline:
     """Runs chunks through the stages.
 
     >>> import numpy as np
     >>> pipeline = Pipeline(Limits())
     >>> value = b'{"source":"pump-1","metric":"rpm","time":"2026-01-31T12:00:00Z","value":1450}'
-    >>> decoded, series = pipeline(Messages([value], [None], np.array([7]), np.array([1769860800000])))
+    >>> decoded, series, _ = pipeline(Messages([value], [None], np.array([7]), np.array([1769860800000])))
     >>> series.keys[decoded.columns.series[0]].metric, decoded.rejections
     ('rpm', [])
     """
@@ -30,9 +41,10 @@ class Pipeline:
         self._decoder = Decoder(limits, SeriesTable(), resolve_schema_id)
         self._validator = Validator(limits)
 
-    def __call__(self, messages: Messages) -> tuple[Decoded, SeriesTable]:
-        """Return the readings and refusals of a chunk, and the table that its series point into."""
+    def __call__(self, messages: Messages) -> Staged:
+        """Return the readings and refusals of a chunk."""
         self._decoder.reset_if_over(MAX_NAMES)
         decoded = self._decoder.decode(messages)
         series = self._decoder.series
-        return self._validator.validate(decoded, series, self._decoder.producers), series
+        producers = self._decoder.producers
+        return Staged(self._validator.validate(decoded, series, producers), series, producers)

@@ -39,6 +39,8 @@ class Reason(StrEnum):
     TIME_OUT_OF_BOUNDS = "time_out_of_bounds"
     FUTURE = "future"
     SERIES_LIMIT = "series_limit"
+    EXPIRED = "expired"
+    CONFLICT = "conflict"
 
 
 class Refused(Exception):  # noqa: N818 - reads as what happened

@@ -8,7 +8,7 @@ import psycopg
 
 from sinks.memory import MemorySink, MemoryStore, StoredReading
 from sinks.protocols import Partition, ReadingsSink
-from sinks.timescale.sink import TimescaleSink
+from sinks.timescale.sink import Bounds, TimescaleSink
 from streams.core.rejection import Reason, Rejection
 
 
@@ -53,6 +53,11 @@ class MemoryPlace:
         """Nothing is open."""
 
 
+EVERYTHING = (
+    "readings, series, tenants, progress, dead_letters, reading_versions, producers, producer_journal, outbox"
+)
+
+
 class TimescalePlace:
     """A migrated database, emptied."""
 
@@ -61,10 +66,10 @@ class TimescalePlace:
         self._sinks: list[TimescaleSink] = []
         self._look = psycopg.connect(owner_dsn, autocommit=True)
         self._look.execute("SET search_path TO public; SET timezone TO 'UTC'")
-        self._look.execute("TRUNCATE readings, series, tenants, progress, dead_letters")
+        self._look.execute(f"TRUNCATE {EVERYTHING}")
 
     def sink(self, owner: str, max_series_per_tenant: int = 1000) -> ReadingsSink:
-        self._sinks.append(TimescaleSink(self._writer_dsn, owner, max_series_per_tenant))
+        self._sinks.append(TimescaleSink(self._writer_dsn, owner, Bounds(max_series_per_tenant)))
         return self._sinks[-1]
 
     def readings(self) -> list[StoredReading]:

@@ -198,7 +198,8 @@ def test_another_table_gives_the_same_indices_to_other_series(place: Place) -> N
     sink = place.sink("a")
     sink.claim(P0, "a", 0)
     sink.write(flush_of(series_table("rpm", "load"), Part(P0, 1, 0, 1, [columns([0, 1])])))
-    sink.write(flush_of(series_table("heat", "load"), Part(P0, 1, 1, 2, [columns([0, 1])])))
+    later = columns([0, 1], time_us=[BASE_US + 10**6] * 2)
+    sink.write(flush_of(series_table("heat", "load"), Part(P0, 1, 1, 2, [later])))
     assert [reading.series[2] for reading in place.readings()] == ["heat", "load", "load", "rpm"]
 
 
@@ -221,8 +222,8 @@ def test_readings_of_series_beyond_the_limit_are_dead_letters(place: Place) -> N
     first = columns([0, 2, 1, 4], offset=[0, 0, 1, 1], index=[0, 1, 0, 1])
     second = columns([3, 0, 2], offset=[5, 6, 6], index=[0, 0, 4])
     flush = flush_of(table, Part(P0, 1, 0, 2, [first], [EMPTY]), Part(P1, 1, 0, 7, [second]))
-    assert sink.write(flush) == Written(4, 4)
-    assert [reading.series[2] for reading in place.readings()] == ["a", "a", "b", "e"]
+    assert sink.write(flush) == Written(3, 4, forwarded=1)
+    assert [reading.series[2] for reading in place.readings()] == ["a", "b", "e"]
     assert [(p, r.offset, r.index, r.reason) for p, r in place.dead_letters()] == [
         (P0, 0, 1, Reason.SERIES_LIMIT),
         (P0, 2, WHOLE_RECORD, Reason.EMPTY),

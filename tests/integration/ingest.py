@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -97,6 +98,13 @@ class Ingest:
         self.cleanup.callback(worker.kill)
         return worker
 
+    def cli(self, *words: str) -> Any:
+        """Run a verb on this database and return the JSON that it prints."""
+        environment = {**os.environ, "STREAMGAUGE_DATABASE_URL": self.dsn}
+        command = [sys.executable, "-m", "jobs.cli", *words]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return json.loads(ended.stdout)
+
     def publish(self, load: Load) -> None:
         """Send a load and wait until the broker has it."""
         producer = ReadingsProducer(self.settings.kafka, self.topic)
@@ -168,7 +176,10 @@ def ingest(dsn: str, directory: Path, partitions: int, config: dict[str, str]) -
     created = admin.create_topics([NewTopic(topic, partitions, 1, config=topic_config)])
     created[topic].result(30)
     with ExitStack() as cleanup, psycopg.connect(dsn, autocommit=True) as session:
-        session.execute("TRUNCATE readings, dead_letters, progress")
+        session.execute(
+            "TRUNCATE readings, dead_letters, progress, series, tenants, producers, producer_journal, "
+            "reading_versions, outbox"
+        )
         cleanup.callback(lambda: admin.delete_topics([topic])[topic].result(30))
         yield Ingest(topic, dsn, settings, directory, admin, session, cleanup)
 

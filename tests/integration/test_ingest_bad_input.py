@@ -158,7 +158,7 @@ def test_a_database_that_stands_still_bounds_the_workers_memory(make_ingest: Mak
     process = psutil.Process(worker.process.pid)
     with run.session.transaction():
         run.session.execute("LOCK TABLE readings IN EXCLUSIVE MODE")
-        run.publish(load(4_000_000, start_us=START_US + DAY_US))
+        run.publish(load(4_000_000, start_us=START_US + DAY_US, epoch=2))
         eventually(lambda: worker.said("did not succeed"), "a flush to meet the lock")
         assert process.memory_info().rss < 600_000_000
     run.assert_exactly(4_001_000)

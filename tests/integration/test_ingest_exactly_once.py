@@ -45,7 +45,7 @@ def test_a_second_worker_joins_and_leaves_in_the_middle(make_ingest: MakeIngest)
     eventually(lambda: guest.said("Holding"), "the second worker to hold partitions")
     run.wait_written(MILLION // 10)
     assert guest.stop() == 0
-    run.publish(load(MILLION // 2, start_us=1_791_000_000_000_000))
+    run.publish(load(MILLION // 2, start_us=1_791_000_000_000_000, epoch=2))
     run.assert_exactly(MILLION)
 
 
@@ -58,7 +58,7 @@ def test_a_paused_worker_is_a_zombie_whose_flush_is_fenced(make_ingest: MakeInge
     run.worker()
     run.drained()
     zombie.signal(signal.SIGCONT)
-    run.publish(load(MILLION // 2, start_us=1_791_000_000_000_000))
+    run.publish(load(MILLION // 2, start_us=1_791_000_000_000_000, epoch=2))
     run.assert_exactly(MILLION)
 
 

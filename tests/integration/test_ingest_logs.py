@@ -122,7 +122,7 @@ def test_retention_that_passes_what_is_stored_halts_the_partition_and_not_the_ot
     run.assert_exactly(20_000)
     assert first.stop() == 0
     stored = run.progress()
-    run.publish(load(20_000, start_us=START_US + 10**12))
+    run.publish(load(20_000, start_us=START_US + 10**12, epoch=2))
     ends = run.log_ends()
     cut = TopicPartition(run.topic, 0, ends[0] - 1)
     run.admin.delete_records([cut])[cut].result(30)
@@ -140,7 +140,7 @@ def test_retention_that_passes_a_running_worker_halts_the_partition(make_ingest:
     run.drained()
     with run.session.transaction():
         run.session.execute("LOCK TABLE readings IN EXCLUSIVE MODE")  # nothing is stored meanwhile
-        run.publish(load(2_000_000, start_us=START_US + 10**12))
+        run.publish(load(2_000_000, start_us=START_US + 10**12, epoch=2))
         cut = TopicPartition(run.topic, 0, run.log_ends()[0] - 1)
         run.admin.delete_records([cut])[cut].result(30)
     eventually(lambda: worker.said("is halted"), "the partition to be halted")

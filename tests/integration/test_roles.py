@@ -12,7 +12,15 @@ from tests.databases import as_reader, as_writer
 
 pytestmark = pytest.mark.stack
 
-READER = {"readings": "r", "series": "r", "readings_named": "r", "pipeline_progress": "r"}
+READER = {
+    "readings": "r",
+    "series": "r",
+    "reading_versions": "r",
+    "producers": "r",
+    "producer_gaps": "r",
+    "readings_named": "r",
+    "pipeline_progress": "r",
+}
 WRITER = {
     "readings": "ar",
     "series": "arw",
@@ -20,6 +28,12 @@ WRITER = {
     "progress": "arw",
     "dead_letters": "ar",
     "schema_migrations": "r",
+    "reading_versions": "ar",
+    "producers": "arw",
+    "producer_journal": "ard",
+    "producer_gaps": "r",
+    "outbox": "ard",
+    "raw_retention": "r",
     "readings_named": "r",
     "pipeline_progress": "r",
 }
@@ -70,6 +84,7 @@ def test_workers_write_what_they_need_and_delete_nothing(database: str) -> None:
         "end_abandoned_sessions",
         "claim_partition",
         "advance_progress",
+        "latest_readings",
     }
 
 
@@ -110,7 +125,7 @@ def test_a_worker_may_neither_delete_nor_change_readings(database: str) -> None:
     with psycopg.connect(as_writer(database), autocommit=True) as worker:
         for forbidden in (
             "DELETE FROM readings",
-            "UPDATE readings SET value = 0",
+            "UPDATE readings SET ts = now()",
             "DELETE FROM dead_letters",
         ):
             with pytest.raises(errors.InsufficientPrivilege):

@@ -32,6 +32,16 @@ def test_queries_run(block: Block, database: str) -> None:
         assert owner.execute(block.text.encode()).description is not None
 
 
+def test_before_chunks_are_dropped_their_time_is_closed(database: str) -> None:
+    (block,) = [block for block in blocks(RUNBOOK, "sql") if "drop_chunks" in block.text]
+    with psycopg.connect(database) as owner:
+        close, drop = filter(str.strip, block.text.split(";"))
+        ((kept_from,),) = owner.execute(close.encode()).fetchall()
+        assert owner.execute("SELECT kept_from FROM raw_retention").fetchall() == [(kept_from,)]
+        owner.execute(drop.encode())
+        owner.rollback()
+
+
 def go_on(run: Ingest, next_offset: int) -> str:
     """Let the runbook's statement move partition 0, as its operator does: by psql, as the owner."""
     (shell,) = [block.text for block in blocks(RUNBOOK, "bash") if "READER_URL" in block.text]
@@ -58,7 +68,7 @@ def go_on(run: Ingest, next_offset: int) -> str:
 def delete_what_is_not_stored(run: Ingest) -> int:
     """Lose records as retention would; return where the log begins then."""
     stored = run.progress()[0]
-    run.publish(load(1000, start_us=LATER_US))
+    run.publish(load(1000, start_us=LATER_US, epoch=2))
     start = run.log_ends()[0] - 3  # of ten messages of a hundred readings
     cut = TopicPartition(run.topic, 0, start)
     run.admin.delete_records([cut])[cut].result(30)
@@ -71,7 +81,7 @@ def recreate(run: Ingest) -> int:
     run.admin.delete_topics([run.topic])[run.topic].result(30)
     eventually(lambda: run.topic not in run.admin.list_topics(timeout=10).topics, "the topic to be gone")
     run.admin.create_topics([NewTopic(run.topic, 1, 1)])[run.topic].result(30)
-    run.publish(load(300, start_us=LATER_US))
+    run.publish(load(300, start_us=LATER_US, epoch=2))
     return 0
 
 

@@ -18,7 +18,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from sinks.protocols import Fenced, Flush, Part, Progress, SinkUnavailable, Written
 from sinks.timescale.session import session_name
-from sinks.timescale.sink import TimescaleSink
+from sinks.timescale.sink import Bounds, TimescaleSink
+from sinks.timescale.transaction import MAX_FORWARDED_BYTES
 from streams.core.rejection import WHOLE_RECORD, Reason, Rejection
 from streams.core.series import SeriesKey, SeriesTable
 from tests.builders import BASE_US, P0, P1, columns, flush_of, series_table
@@ -56,14 +57,16 @@ class Database:
 @pytest.fixture
 def db(database: str) -> Iterator[Database]:
     opened = Database(database, as_writer(database))
-    opened.owner.execute("TRUNCATE readings, series, tenants, progress, dead_letters")
+    opened.owner.execute(
+        "TRUNCATE readings, series, tenants, progress, dead_letters, producers, producer_journal, outbox"
+    )
     yield opened
     opened.owner.close()
 
 
 @contextmanager
 def sink_of(dsn: str, owner: str, max_series_per_tenant: int = 1000) -> Iterator[TimescaleSink]:
-    sink = TimescaleSink(dsn, owner, max_series_per_tenant)
+    sink = TimescaleSink(dsn, owner, Bounds(max_series_per_tenant))
     yield sink
     sink.close()
 
@@ -209,7 +212,7 @@ def test_a_flush_waits_for_a_lock_no_longer_than_its_bound(db: Database, sink: T
 STOPPED = """
 import os, signal, sys
 from sinks.timescale.session import connect
-from sinks.timescale.sink import TimescaleSink
+from sinks.timescale.sink import Bounds, TimescaleSink
 from sinks.protocols import Partition
 dsn, where = sys.argv[1:]
 TimescaleSink(dsn, "former").claim(Partition("readings", 0), "former", 0)
@@ -221,7 +224,7 @@ if where == "inside COPY":
         copy.write("2025-10-09 08:53:20+00\\t1.5\\t1\\t0\\n" * 200_000)
         os.kill(os.getpid(), signal.SIGSTOP)
 else:
-    session.execute("SELECT advance_progress('readings', 0, 1, 0, 4, 3, 1)")
+    session.execute("SELECT advance_progress('readings', 0, 1, 0, 4, '-infinity', 3, 1, 0, 0, 0)")
     os.kill(os.getpid(), signal.SIGSTOP)
 session.execute("COMMIT")
 """
@@ -275,7 +278,7 @@ def test_a_claim_leaves_a_busy_former_owner_its_other_partitions(db: Database, s
 
 
 def test_two_workers_register_the_same_series_at_once(db: Database) -> None:
-    """Each series gets one number, no number is wasted, and nobody deadlocks."""
+    """Each series gets one number and one home, no number is wasted, and nobody deadlocks."""
     rounds, names = 5, [f"m{number}" for number in range(200)]
     with sink_of(db.writer_dsn, "a") as one, sink_of(db.writer_dsn, "b") as other:
         one.claim(P0, "a", 0)
@@ -285,11 +288,18 @@ def test_two_workers_register_the_same_series_at_once(db: Database) -> None:
             lambda: [other.write(flush) for flush in flushes_of(P1.number, rounds, names[::-1])],
         )
     assert db.count("series") == rounds * len(names)
-    assert db.count("readings") == 2 * rounds * len(names)
+    assert db.count("readings") == rounds * len(names)
+    assert sum_of(db, "forwarded") == rounds * len(names)
     assert db.owner.execute("SELECT max(series_id) - min(series_id) + 1 FROM series").fetchone() == (
         rounds * len(names),
     )
     assert db.owner.execute("SELECT * FROM tenants").fetchall() == [("default", rounds * len(names))]
+
+
+def sum_of(db: Database, column: str) -> int:
+    row = db.owner.execute(f"SELECT sum({column}) FROM progress".encode()).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def together(*works: Callable[[], list[Written]]) -> list[Written]:
@@ -337,3 +347,48 @@ def one_by_one(partition: int, names: list[str]) -> list[Flush]:
         part = Part([P0, P1][partition], 1, number, number + 1, [columns([series])])
         result.append(flush_of(table, part))
     return result
+
+
+def test_a_series_from_before_homes_is_adopted_with_all_its_readings(db: Database) -> None:
+    table = series_table("rpm")
+    with sink_of(db.writer_dsn, "before") as before:
+        before.claim(P0, "before", 0)
+        before.write(flush_of(table, Part(P0, 1, 0, 1, [columns([0, 0, 0])])))
+    db.owner.execute("UPDATE series SET home_topic = NULL, home_partition = NULL")
+    with sink_of(db.writer_dsn, "after") as after:
+        after.claim(P1, "after", 0)
+        repeat = flush_of(table, Part(P1, 1, 0, 1, [columns([0, 0, 0])]))
+        assert after.write(repeat) == Written(duplicates=3)
+    assert db.count("readings") == 3
+
+
+def test_numbers_go_on_after_an_operator_set_the_stored_offset_back(db: Database) -> None:
+    table = series_table("rpm")
+
+    def numbered(epoch: int, base: int) -> Flush:
+        rows = columns([0], producer=[1], epoch=[1], sequence=[base], time_us=[BASE_US + base])
+        return Flush([Part(P0, epoch, base, base + 1, [rows])], table, ["", "gw-1"])
+
+    with sink_of(db.writer_dsn, "a") as sink:
+        sink.claim(P0, "a", 0)
+        for base in range(3):
+            sink.write(numbered(1, base))
+    db.owner.execute("UPDATE progress SET next_offset = 0")
+    with sink_of(db.writer_dsn, "b") as sink:
+        sink.claim(P0, "b", 0)
+        assert [sink.write(numbered(2, base)) for base in range(3)] == [Written(duplicates=1)] * 3
+    assert db.count("readings") == 3
+
+
+def test_forwarded_readings_with_long_names_are_split_into_batches_that_fit(db: Database) -> None:
+    said = tuple((f"attribute-{number:02d}", "x" * 200) for number in range(30))
+    table = series_table(*(SeriesKey("default", "pump", f"metric-{number}", said) for number in range(50)))
+    with sink_of(db.writer_dsn, "a") as sink:
+        sink.claim(P0, "a", 0)
+        sink.claim(P1, "a", 0)
+        sink.write(flush_of(table, Part(P0, 1, 0, 1, [columns(range(50))])))
+        later = columns(range(50), time_us=[BASE_US + 10**6] * 50)
+        assert sink.write(flush_of(table, Part(P1, 1, 0, 1, [later]))) == Written(forwarded=50)
+    sizes = [size for (size,) in db.owner.execute("SELECT length(value) FROM outbox")]
+    assert len(sizes) > 1
+    assert max(sizes) <= MAX_FORWARDED_BYTES

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.timescale.copy import POSTGRES_EPOCH_US, encode_readings, series_time_order
+from sinks.timescale.copy import POSTGRES_EPOCH_US, encode_readings
 from streams.core.batch import Float64, Int16, Int32, Int64
+from streams.core.deduplicate import series_time_order
 
 ROW = struct.Struct(">hiqidiiih")
 
@@ -45,13 +46,13 @@ def test_no_readings_are_no_bytes() -> None:
         )
     )
 )
-def test_every_reading_is_encoded_in_order_of_series_and_time(
+def test_every_reading_is_encoded_in_the_order_given(
     readings: list[tuple[int, int, float, int]],
 ) -> None:
     encoded = encode_readings(*arrays(readings)).tobytes()
     expected = [
         ROW.pack(4, 8, time_us - POSTGRES_EPOCH_US, 8, value, 4, series, 2, quality)
-        for series, time_us, value, quality in sorted(readings, key=lambda reading: reading[:2])
+        for series, time_us, value, quality in readings
     ]
     assert encoded == b"".join(expected)
 

@@ -16,10 +16,9 @@ from streams.agents.flush import FlushPolicy
 from streams.agents.ownership import Verdict
 from streams.agents.readings import ReadingsAgent
 from streams.agents.sink_thread import SinkThread
-from streams.core.batch import Decoded, Messages
+from streams.core.batch import Messages
 from streams.core.limits import Limits
-from streams.core.pipeline import Pipeline
-from streams.core.series import SeriesTable
+from streams.core.pipeline import Pipeline, Staged
 from streams.errors import ServiceUnavailable
 from streams.transport.chunk import Chunk
 from streams.transport.owner import LogBounds
@@ -316,7 +315,7 @@ def test_a_schema_registry_that_is_away_makes_readings_wait_instead_of_guessing(
     async def scenario(bench: Bench) -> None:
         stages, troubles = bench.agent._stages, iter([True, True, False])
 
-        def sometimes(messages: Messages) -> tuple[Decoded, SeriesTable]:
+        def sometimes(messages: Messages) -> Staged:
             if next(troubles):
                 raise ServiceUnavailable("the schema registry does not answer")
             return stages(messages)

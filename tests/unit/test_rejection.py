@@ -212,8 +212,8 @@ FAULTS: dict[Reason, dict[str, bytes | None]] = {
     Reason.FUTURE: {"a day ahead": avro(time_us=BASE_US + DAY_US)},
 }
 
-ELSEWHERE = {Reason.SERIES_LIMIT}
-"""Refused by the sink, which counts the series of a tenant."""
+ELSEWHERE = {Reason.SERIES_LIMIT, Reason.CONFLICT, Reason.EXPIRED}
+"""Refused by the sink, which knows what is stored."""
 
 CASES = [
     pytest.param(reason, value, id=f"{reason.value}: {name}")
@@ -226,7 +226,7 @@ def refused(values: list[bytes | None]) -> tuple[list[int], list[Rejection]]:
     """Return the offsets of what is taken, and what is not."""
     count = len(values)
     messages = Messages(values, [b"gw-1"] * count, np.arange(count), np.full(count, BASE_US // 1000))
-    decoded, _ = Pipeline(LIMITS)(messages)
+    decoded = Pipeline(LIMITS)(messages).decoded
     return decoded.columns.offset.tolist(), decoded.rejections
 
 

@@ -75,7 +75,7 @@ def test_records_framed_with_a_known_number_are_read_and_others_refused(server: 
     pipeline = Pipeline(Limits(), registry_at(server).fingerprint)
     values = [framed(OURS), framed(SOMEBODY_ELSES), framed(OURS), framed(404)]
     messages = Messages(values, [b"gw"] * 4, np.arange(4), np.full(4, 1_790_000_000_000))
-    decoded, _ = pipeline(messages)
+    decoded, _, _ = pipeline(messages)
     assert decoded.columns.offset.tolist() == [0, 2]
     assert [(refused.offset, refused.reason) for refused in decoded.rejections] == [
         (1, Reason.UNKNOWN_SCHEMA),

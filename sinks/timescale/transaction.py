@@ -1,0 +1,147 @@
+"""What one flush writes, statement by statement, inside its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import psycopg
+
+from schemas.encode import SeriesRef, encode_batch
+from sinks.judging import JudgedPart
+from sinks.protocols import Flush, Partition
+from sinks.timescale.copy import COPY_READINGS, HEADER, TRAILER, encode_readings
+from sinks.timescale.history import FOREVER_US, timestamp
+from sinks.timescale.session import Connection
+from streams.core.batch import Columns
+
+MAX_FORWARDED_IN_ONE = 100
+MAX_FORWARDED_BYTES = 60_000
+"""A forwarded batch is split above it; settings may not bound messages lower."""
+
+_CORRECT = "UPDATE readings SET value = %s, quality = %s WHERE series_id = %s AND ts = %s"
+_VERSION = """
+    INSERT INTO reading_versions (series_id, ts, revision, value, quality) VALUES (%s, %s, %s, %s, %s)
+    ON CONFLICT DO NOTHING
+"""
+_OUTBOX = "INSERT INTO outbox (event_id, topic, partition, key, value) VALUES (%s, %s, %s, %s, %s)"
+_ADVANCE = "SELECT advance_progress(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s);"
+_COMMIT = "SET LOCAL synchronous_commit TO off; COMMIT"
+
+
+def copy_readings(session: Connection, parts: Sequence[JudgedPart]) -> None:
+    """Store the new readings; those of one part are sorted, and no two parts share a series."""
+    if not any(len(part.time_us) for part in parts):
+        return
+    rows = encode_readings(
+        np.concatenate([part.series_id for part in parts]),
+        np.concatenate([part.time_us for part in parts]),
+        np.concatenate([part.value for part in parts]),
+        np.concatenate([part.quality for part in parts]),
+    )
+    with session.cursor() as cursor, cursor.copy(COPY_READINGS) as copy:
+        copy.write(HEADER)
+        copy.write(rows.view(np.uint8).data)
+        copy.write(TRAILER)
+
+
+def store_corrections(session: Connection, parts: Sequence[JudgedPart]) -> None:
+    """Replace the values of corrected readings, and keep every version of them."""
+    judgements = [part.outcome.judgement for part in parts]
+    corrected = [
+        (version.value, version.quality, version.series_id, timestamp(version.time_us))
+        for judgement in judgements
+        for version in judgement.corrected
+    ]
+    versions = [
+        (version.series_id, timestamp(version.time_us), *version[2:])
+        for judgement in judgements
+        for version in judgement.versions
+    ]
+    with session.cursor() as cursor:
+        if corrected:
+            cursor.executemany(_CORRECT, corrected)
+        if versions:
+            cursor.executemany(_VERSION, versions)
+
+
+def forward(
+    session: Connection, flush: Flush, parts: Sequence[JudgedPart], homes: Sequence[Partition]
+) -> None:
+    """Put readings of series that other partitions own into the outbox, as batches to those partitions.
+
+    They carry no sequence numbers: those are of the partition that the producer sends to.
+    """
+    rows = [
+        (
+            f"{part.part.partition.topic}/{part.part.partition.number}/{part.part.base}/{number}",
+            homes[home].topic,
+            homes[home].number,
+            producer.encode(),
+            message,
+        )
+        for part in parts
+        for number, (home, producer, message) in enumerate(forwarded_messages(flush, part))
+    ]
+    if rows:
+        with session.cursor() as cursor:
+            cursor.executemany(_OUTBOX, rows)
+
+
+def forwarded_messages(flush: Flush, part: JudgedPart) -> list[tuple[int, str, bytes]]:
+    """Return home, producer and message of what is to be forwarded, in log order for each of both."""
+    columns, homes = part.foreign, part.foreign_home.tolist()
+    tenants = [flush.series.keys[index].tenant for index in columns.series.tolist()]
+    owners = list(zip(homes, columns.producer.tolist(), tenants, strict=True))
+    messages = []
+    order = sorted(range(len(owners)), key=owners.__getitem__)
+    for (home, producer, tenant), rows in groupby(order, key=owners.__getitem__):
+        group = list(rows)
+        for start in range(0, len(group), MAX_FORWARDED_IN_ONE):
+            some = columns.take(np.array(group[start : start + MAX_FORWARDED_IN_ONE]))
+            name = flush.producers[producer]
+            messages += [(home, name, batch) for batch in _forwarded_batches(flush, some, tenant, name)]
+    return messages
+
+
+def _forwarded_batches(flush: Flush, columns: Columns, tenant: str, producer: str) -> list[bytes]:
+    """Return these readings as batches of which none is too large for a broker or a worker."""
+    batch = _forwarded_batch(flush, columns, tenant, producer)
+    if len(batch) <= MAX_FORWARDED_BYTES or len(columns) == 1:
+        return [batch]
+    middle = len(columns) // 2
+    halves = columns.take(np.arange(middle)), columns.take(np.arange(middle, len(columns)))
+    return [part for half in halves for part in _forwarded_batches(flush, half, tenant, producer)]
+
+
+def _forwarded_batch(flush: Flush, columns: Columns, tenant: str, producer: str) -> bytes:
+    indices, series_index = np.unique(columns.series, return_inverse=True)
+    keys = [flush.series.keys[index] for index in indices.tolist()]
+    return encode_batch(
+        producer=producer,
+        tenant=tenant,
+        series=[SeriesRef(key.source, key.metric, dict(key.attributes) or None) for key in keys],
+        series_index=series_index,
+        time_us=columns.time_us,
+        value=columns.value,
+        quality=columns.quality,
+        revision=columns.revision,
+    )
+
+
+def advance_and_commit(session: Connection, parts: Sequence[JudgedPart], kept_from_us: int) -> None:
+    """Compare, swap and commit in one message.
+
+    A worker stopped in between would hold the rows of ``progress`` and so block its successor; a
+    single message leaves it no in between. The commit need not wait for the disk: after a crash
+    readings and offsets are gone together.
+    """
+    kept_from = "-infinity" if kept_from_us == FOREVER_US else timestamp(kept_from_us)
+    arguments: list[object] = []
+    for judged in sorted(parts, key=lambda judged: judged.part.partition):
+        part = judged.part
+        arguments += [part.partition.topic, part.partition.number, part.epoch, part.base, part.next]
+        arguments += [kept_from, *judged.counts]
+    with psycopg.ClientCursor(session) as cursor:
+        cursor.execute(_ADVANCE * len(parts) + _COMMIT, arguments)
