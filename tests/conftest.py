@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -16,6 +17,14 @@ from streams.settings import Settings
 from tests.databases import empty_database
 
 PATIENCE_S = 30.0
+
+# The same examples in every run, however slow the machine; `pytest --hypothesis-profile=explore`
+# looks for others.
+hypothesis.settings.register_profile(
+    "steady", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
