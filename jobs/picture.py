@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from streams.core.pipeline import STAGES
+from streams.core.pipeline import CHUNK_STAGES, STAGES
 from streams.settings import PROJECT_ROOT, Settings
 
 README = PROJECT_ROOT / "README.md"
@@ -26,7 +26,7 @@ def draw() -> str:
         "TimescaleDB": "one transaction: readings, dead letters, and the next offset of each partition",
         "SQL": "views by name, for analysts who can change nothing",
     }
-    notes = {"Kafka": "what one fetch brought of one partition: one event", STAGES[-1]: flush}
+    notes = {"Kafka": "what one fetch brought of one partition: one event", CHUNK_STAGES[-1]: flush}
     lines = []
     for name, purpose in steps.items():
         lines.append(f"  {name:<12} {purpose}")

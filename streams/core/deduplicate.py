@@ -1,8 +1,9 @@
-"""Each reading once: a reading's identity is (series, event time), and (producer, epoch, sequence).
+"""Each reading once: tells repeats, corrections and conflicts from first arrivals.
 
-The database is the truth. Most readings need no look-up, because they are later than anything
-stored of their series; the others are looked for among the recent ones in memory, and beyond that
-in the database. Nothing is guessed: every key is compared whole.
+A reading's identity is (series, event time), and beside it (producer, epoch, sequence). The database
+is the truth. Most readings need no look-up, because they are later than anything stored of their
+series; the others are looked for among the recent ones in memory, and beyond that in the database.
+Nothing is guessed: every key is compared whole.
 """
 
 from __future__ import annotations

@@ -11,8 +11,13 @@ from streams.core.limits import Limits
 from streams.core.series import SeriesTable
 from streams.core.validate import Validator
 
-STAGES = ("decode", "validate")
+CHUNK_STAGES = ("decode", "validate")
 """What a chunk goes through before it is collected for a flush, in this order."""
+
+FLUSH_STAGES = ("deduplicate",)
+"""What a flush goes through once its series are known to the database."""
+
+STAGES = CHUNK_STAGES + FLUSH_STAGES
 
 MAX_NAMES = 2_000_000
 """Names remembered before they are all forgotten and learnt again; bounds the memory."""
