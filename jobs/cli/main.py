@@ -24,6 +24,7 @@ from jobs.cli import (
     stack,
     top,
     topics,
+    verify,
     worker,
 )
 from jobs.cli.explain import explain
@@ -45,6 +46,7 @@ app.add_typer(publish.app)
 app.add_typer(generate.app)
 app.add_typer(database.app)
 app.add_typer(producers.app)
+app.add_typer(verify.app)
 app.add_typer(stack.app, name="stack")
 app.add_typer(topics.app, name="topics")
 app.add_typer(doctor.app)

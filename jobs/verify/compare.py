@@ -1,0 +1,143 @@
+"""Compares what must be stored with what is, in the database, which sorts on disk what memory cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from enum import StrEnum
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from jobs.verify.oracle import Row
+from jobs.verify.snapshot import Connection
+from sinks.timescale.copy import HEADER, TRAILER, encode_readings
+
+ROWS_AT_ONCE = 50_000
+
+_COPY_EXPECTED = "COPY expected (ts, value, series_id, quality) FROM STDIN (FORMAT BINARY)"
+_COPY_HANDED_OVER = "COPY handed_over (ts, value, series_id, quality) FROM STDIN (FORMAT BINARY)"
+
+_ANALYZE = "ANALYZE expected; ANALYZE handed_over"
+
+# A series without a home, or a number without a series, may be of any topic: such rows are looked at.
+_COMPARE = """
+    WITH stored AS (
+        SELECT r.series_id, r.ts, count(*) AS copies,
+               min(r.value) AS low, max(r.value) AS high, min(r.quality) AS best, max(r.quality) AS worst,
+               min(s.home_partition) AS home
+        FROM readings AS r LEFT JOIN series AS s USING (series_id)
+        WHERE s.home_topic = %(topic)s OR s.home_topic IS NULL
+        GROUP BY r.series_id, r.ts
+    )
+    INSERT INTO faults
+    SELECT fault.kind, coalesce(s.series_id, e.series_id), coalesce(s.ts, e.ts), fault.detail
+    FROM expected AS e FULL OUTER JOIN stored AS s ON s.series_id = e.series_id AND s.ts = e.ts
+    CROSS JOIN LATERAL (VALUES
+        ('missing', s.copies IS NULL AND e.ts >= (SELECT kept_from FROM raw_retention),
+         format('value %%s, quality %%s', e.value, e.quality)),
+        ('doubled', s.copies > 1, format('%%s rows', s.copies)),
+        ('altered',
+         e.ts IS NOT NULL AND s.ts IS NOT NULL
+         AND (s.low, s.high, s.best, s.worst) IS DISTINCT FROM (e.value, e.value, e.quality, e.quality),
+         format('value %%s to %%s, quality %%s to %%s; by the log %%s, %%s',
+                s.low, s.high, s.best, s.worst, e.value, e.quality)),
+        ('unexplained', e.ts IS NULL AND (s.home = ANY (%(cut)s::int[])) IS NOT TRUE,
+         format('value %%s, quality %%s', s.low, s.best)),
+        ('beyond_log', e.ts IS NULL AND s.home = ANY (%(cut)s::int[]),
+         format('value %%s, quality %%s', s.low, s.best))
+    ) AS fault (kind, is_so, detail)
+    WHERE fault.is_so
+"""
+_COMPARE_HANDED_OVER = """
+    INSERT INTO faults
+    SELECT DISTINCT CASE WHEN s.home_partition = ANY (%(behind)s::int[]) THEN 'in_flight' ELSE 'missing' END,
+           h.series_id, h.ts, 'forwarded, and not in the log of its home'
+    FROM handed_over AS h JOIN series AS s USING (series_id)
+    WHERE h.ts >= (SELECT kept_from FROM raw_retention)
+      AND NOT EXISTS (SELECT FROM expected AS e WHERE e.series_id = h.series_id AND e.ts = h.ts)
+      AND NOT (s.home_partition = ANY (%(cut)s::int[])
+               AND EXISTS (SELECT FROM readings AS r WHERE r.series_id = h.series_id AND r.ts = h.ts))
+"""
+_COUNT = "SELECT kind, count(*) FROM faults GROUP BY kind"
+_EXAMPLES = """
+    SELECT s.tenant, s.source, s.metric, f.series_id, f.ts::text, f.detail
+    FROM faults AS f LEFT JOIN series AS s USING (series_id)
+    WHERE f.kind = %s ORDER BY f.series_id, f.ts LIMIT %s
+"""
+
+
+class Kind(StrEnum):
+    """What can be said of a reading that is not as the log says, or of which the log does not say.
+
+    ``beyond_log``: it may be of the part of the log that is gone. ``in_flight``: it is forwarded, and
+    still in the outbox or not yet stored by its home. These two are no faults.
+    """
+
+    MISSING = "missing"
+    DOUBLED = "doubled"
+    ALTERED = "altered"
+    UNEXPLAINED = "unexplained"
+    BEYOND_LOG = "beyond_log"
+    IN_FLIGHT = "in_flight"
+
+
+FAULTS = (Kind.MISSING, Kind.DOUBLED, Kind.ALTERED, Kind.UNEXPLAINED)
+
+
+class Example(NamedTuple):
+    """A reading that is not as the log says. It has no names where no series has its number."""
+
+    tenant: str | None
+    source: str | None
+    metric: str | None
+    series_id: int
+    ts: str
+    detail: str
+
+
+def copy_expected(session: Connection, rows: Iterable[Row]) -> None:
+    """Add readings that must be stored."""
+    _copy(session, _COPY_EXPECTED, rows)
+
+
+def copy_handed_over(session: Connection, rows: Iterable[Row]) -> None:
+    """Add readings that were forwarded, and so must be in the log of their home."""
+    _copy(session, _COPY_HANDED_OVER, rows)
+
+
+def find_faults(
+    session: Connection, topic: str, cut: Collection[int], behind: Collection[int]
+) -> dict[Kind, int]:
+    """Compare, and return how many readings there are of each kind.
+
+    ``cut`` are the partitions of which the log has lost its beginning, ``behind`` those whose log
+    may get, or has, readings that are not looked at.
+    """
+    arguments = {"topic": topic, "cut": list(cut), "behind": list(behind)}
+    session.execute(_ANALYZE)
+    session.execute(_COMPARE, arguments)
+    session.execute(_COMPARE_HANDED_OVER, arguments)
+    found: dict[str, int] = dict(session.execute(_COUNT).fetchall())
+    return {kind: found.get(kind.value, 0) for kind in Kind}
+
+
+def find_examples(session: Connection, kind: Kind, limit: int) -> list[Example]:
+    """Return some of the readings of one kind."""
+    return [Example(*row) for row in session.execute(_EXAMPLES, (kind.value, limit))]
+
+
+def _copy(session: Connection, statement: str, rows: Iterable[Row]) -> None:
+    source = iter(rows)
+    with session.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        copy.write(HEADER)
+        while some := list(islice(source, ROWS_AT_ONCE)):
+            series_id, time_us, value_bits, quality = zip(*some, strict=True)
+            encoded = encode_readings(
+                np.array(series_id, np.int32),
+                np.array(time_us, np.int64),
+                np.array(value_bits, np.int64).view(np.float64),
+                np.array(quality, np.int16),
+            )
+            copy.write(encoded.view(np.uint8).data)
+        copy.write(TRAILER)

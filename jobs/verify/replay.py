@@ -1,0 +1,86 @@
+"""Judges the log of a partition anew, from its first record to the last that is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from jobs.verify.compare import copy_expected, copy_handed_over
+from jobs.verify.homes import Homes
+from jobs.verify.log import Bounds, Log
+from jobs.verify.oracle import Fate, Oracle, Reading, Row
+from jobs.verify.report import PartitionReport
+from jobs.verify.snapshot import Connection, Home, Stored, load_dead_letters
+from streams.core.pipeline import Pipeline, Staged
+from streams.core.rejection import Reason
+
+_TOLD_BY_DEAD_LETTERS = (Reason.SERIES_LIMIT, Reason.EXPIRED)
+"""Refused for what the database held at that moment: of these its dead letters are believed."""
+
+
+class Replay:
+    """Replays partitions of ``topic`` one after the other, and leaves what must be stored in ``session``.
+
+    It holds one partition's oracle and the forwarded readings of that partition, 300 bytes each.
+    """
+
+    def __init__(self, session: Connection, log: Log, topic: str, pipeline: Pipeline, homes: Homes) -> None:
+        self._session = session
+        self._log = log
+        self._topic = topic
+        self._pipeline = pipeline
+        self._homes = homes
+
+    def __call__(self, stored: Stored, log: Bounds | None) -> PartitionReport:
+        """Return what the log gives up to the stored offset; nothing where there is no log."""
+        if log is None:
+            return PartitionReport(stored, None)
+        own, cut = (self._topic, stored.partition), log.start > 0
+        reasons = (*_TOLD_BY_DEAD_LETTERS, Reason.CONFLICT) if cut else _TOLD_BY_DEAD_LETTERS
+        refused = load_dead_letters(self._session, *own, reasons)
+        oracle = Oracle(conflicts_known=cut)
+        handed_over: dict[tuple[int, int], Row] = {}
+        records = readings = 0
+        for messages in self._log.read(stored.partition, log.start, min(stored.next_offset, log.end)):
+            staged = self._pipeline(messages)
+            records += len(messages)
+            readings += len(staged.decoded.columns)
+            oracle.counts[Fate.DEAD_LETTER] += len(staged.decoded.rejections)
+            for place, home, reading in self._readings(staged):
+                if place in refused:
+                    oracle.judge(reading, Fate.DEAD_LETTER)
+                elif home.partition not in (own, None):
+                    oracle.judge(reading, Fate.FORWARDED)
+                    handed_over[reading[:2]] = Row(*reading[:4])
+                else:
+                    oracle.judge(reading)
+        copy_expected(self._session, oracle.stored())
+        copy_handed_over(self._session, handed_over.values())
+        return PartitionReport(stored, log, records, readings, oracle.counts)
+
+    def _readings(self, staged: Staged) -> Iterator[tuple[tuple[int, int], Home, Reading]]:
+        """Yield offset and index, home, and the reading itself, in log order."""
+        homes, keys = self._homes.of(staged.series), staged.series.keys
+        columns = staged.decoded.columns
+        for offset, index, series, time_us, bits, quality, revision, producer, epoch, sequence in zip(
+            columns.offset.tolist(),
+            columns.index.tolist(),
+            columns.series.tolist(),
+            columns.time_us.tolist(),
+            columns.value.view(np.int64).tolist(),
+            columns.quality.tolist(),
+            columns.revision.tolist(),
+            columns.producer.tolist(),
+            columns.epoch.tolist(),
+            columns.sequence.tolist(),
+            strict=True,
+        ):
+            home = homes[series]
+            name = staged.producers[producer]
+            sender = (keys[series].tenant, name) if name else None
+            yield (
+                (offset, index),
+                home,
+                Reading(home.series_id, time_us, bits, quality, revision, sender, epoch, sequence),
+            )

@@ -1,0 +1,63 @@
+"""Proves that each reading of the log is stored once: judges the log anew and compares with the database."""
+
+from __future__ import annotations
+
+from jobs.verify.compare import FAULTS, Example, find_examples, find_faults
+from jobs.verify.homes import Homes
+from jobs.verify.log import Bounds, Log
+from jobs.verify.replay import Replay
+from jobs.verify.report import Report
+from jobs.verify.snapshot import (
+    Stored,
+    Waiting,
+    load_homes,
+    load_progress,
+    load_waiting,
+    open_snapshot,
+)
+from streams.core.pipeline import Pipeline
+
+EXAMPLES = 10
+"""Readings that are shown of each fault."""
+
+
+def verify(dsn: str, log: Log, topic: str, pipeline: Pipeline) -> Report:
+    """Compare the readings of ``topic`` with its log, up to the offsets stored at one moment.
+
+    Workers may go on meanwhile. Only the present settings are known to ``pipeline``: what was refused
+    under others does not agree. Of readings from before ``raw_retention.kept_from`` none is missed.
+
+    Memory: see :class:`~jobs.verify.oracle.Oracle` and :class:`~jobs.verify.replay.Replay`, and the
+    names of all series. Raises ``psycopg.Error``, ``KafkaException`` and
+    :class:`~streams.errors.UserError`, the latter when there is no such topic.
+    """
+    with open_snapshot(dsn) as session:
+        progress, waiting = load_progress(session, topic), load_waiting(session, topic)
+        # After the snapshot, so that the logs hold whatever was sent before it.
+        bounds = log.bounds()
+        homes = Homes(load_homes(session))
+        replay = Replay(session, log, topic, pipeline, homes)
+        partitions = [replay(stored, bounds.get(stored.partition)) for stored in progress]
+        kinds = find_faults(
+            session,
+            topic,
+            cut=[each.stored.partition for each in partitions if each.is_cut],
+            behind=_behind(progress, bounds, waiting),
+        )
+        examples = {
+            kind: [_named(example, homes) for example in find_examples(session, kind, EXAMPLES)]
+            for kind in FAULTS
+        }
+    return Report(partitions, kinds, examples, waiting)
+
+
+def _behind(progress: list[Stored], bounds: dict[int, Bounds], waiting: Waiting) -> list[int]:
+    """Return the partitions that may have forwarded readings which are not looked at."""
+    stored = {each.partition: each.next_offset for each in progress}
+    return [number for number, log in bounds.items() if waiting.messages or stored.get(number, 0) < log.end]
+
+
+def _named(example: Example, homes: Homes) -> Example:
+    """Return an example with the name that its series has in the log, where the database has none."""
+    name = homes.unknown.get(example.series_id)
+    return example if name is None else Example(*name, *example[3:])

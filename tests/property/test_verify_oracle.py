@@ -1,0 +1,104 @@
+"""The oracle that checks the pipeline agrees with the pipeline's own stages, on any log and any cut of it."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs.verify.oracle import Fate, Numbers, Oracle, Reading
+from streams.core.batch import UNNUMBERED, Columns
+from streams.core.deduplicate import Deduplicator, Disposition
+from streams.core.partition import PartitionMemory
+from tests.builders import columns, series_table
+from tests.property.test_deduplicate import Table
+
+FATES = {
+    Disposition.WRITTEN: Fate.WRITTEN,
+    Disposition.DUPLICATE: Fate.DUPLICATE,
+    Disposition.CORRECTION: Fate.CORRECTION,
+    Disposition.CONFLICT: Fate.DEAD_LETTER,
+}
+PRODUCERS = ["", "gw-1", "gw-2"]
+
+rows = st.tuples(
+    st.integers(0, 1),
+    st.integers(1, 5),
+    st.sampled_from([1.0, 2.0, float("nan"), -0.0, 0.0]),
+    st.sampled_from([0, 0, 0, 1, 2]),
+    st.integers(0, 2),
+    st.sampled_from([1, 1, 1, 2]),
+    st.integers(UNNUMBERED, 6),
+    st.sampled_from([True, True, True, False]),
+)
+Row = tuple[int, int, float, int, int, int, int, bool]
+
+
+def bits(value: float) -> int:
+    return int(struct.unpack("<q", struct.pack("<d", value))[0])
+
+
+def as_reading(row: Row) -> Reading:
+    series, time_us, value, revision, producer, epoch, sequence, _ = row
+    name = PRODUCERS[producer]
+    sender = ("default", name) if name else None
+    return Reading(series, time_us, bits(value), 0, revision, sender, epoch, sequence)
+
+
+def as_columns(log: list[Row]) -> Columns:
+    series, time_us, value, revision, producer, epoch, sequence, _ = zip(*log, strict=True)
+    return columns(
+        series,
+        time_us=time_us,
+        value=value,
+        revision=revision,
+        producer=producer,
+        epoch=epoch,
+        sequence=sequence,
+    )
+
+
+@settings(max_examples=400)
+@given(log=st.lists(rows, max_size=50), step=st.integers(1, 50))
+def test_the_oracle_and_the_stages_agree(log: list[Row], step: int) -> None:
+    table, series = Table(), series_table("rpm", "load")
+    nothing = np.empty(0, np.int64)
+    memory = PartitionMemory(Deduplicator(0, nothing, nothing, 0), ())
+    oracle = Oracle()
+    counts: Counter[Fate] = Counter()
+    for start in range(0, len(log), step):
+        piece = log[start : start + step]
+        cut = as_columns(piece)
+        own = np.array([row[-1] for row in piece])
+        outcome = memory.judge(cut, cut.series, series, PRODUCERS, table, own)
+        table.commit(outcome.rows, outcome.judgement)
+        memory.apply(outcome)
+        told = [oracle.judge(as_reading(row), None if row[-1] else Fate.FORWARDED) for row in piece]
+        mine = [fate for fate, row in zip(told, piece, strict=True) if row[-1]]
+        assert mine == [FATES[Disposition(each)] for each in outcome.judgement.disposition.tolist()]
+        counts.update(told)
+    stored = {(row.series_id, row.time_us): row.value_bits for row in oracle.stored()}
+    assert stored == {key: bits(value) for key, value in table.stored_values.items()}
+    assert oracle.counts == counts
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 20)), max_size=60))
+def test_numbers_in_runs_are_a_set(sent: list[tuple[int, int]]) -> None:
+    numbers, epoch, seen = Numbers(), 0, set[int]()
+    for now, number in sent:
+        if now > epoch:
+            epoch, seen = now, set()
+        assert numbers.repeated(now, number) == (now == epoch and number in seen)
+        if now == epoch:
+            seen.add(number)
+
+
+def test_where_conflicts_are_known_nothing_else_is_one() -> None:
+    oracle = Oracle(conflicts_known=True)
+    first, other = (as_reading((0, 1, value, 0, 1, 1, 7, True)) for value in (1.0, 2.0))
+    assert [oracle.judge(reading) for reading in (first, other)] == [Fate.WRITTEN, Fate.CORRECTION]
+    assert oracle.judge(first, Fate.DEAD_LETTER) is Fate.DEAD_LETTER
+    assert [row.value_bits for row in oracle.stored()] == [bits(2.0)]
