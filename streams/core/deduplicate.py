@@ -212,13 +212,17 @@ def _judge_in_turn(rows: Rows, members: list[int], current: Version | None, judg
             judgement.conflicts.append(Conflict(row, current))
     if current is not None and written is not None:
         judgement.value[written], judgement.quality[written] = current.value, current.quality
-    elif current is not None and before is not None and current[3:] != before[3:]:
+    elif current is not None and before is not None and _content(current) != _content(before):
         judgement.corrected.append(current)
 
 
 def _same(one: Float64, other: Float64) -> Bools:
     """Compare bit by bit: the NaN of a bad reading equals itself."""
     return np.equal(one.view(np.int64), other.view(np.int64))
+
+
+def _content(version: Version) -> tuple[bytes, int]:
+    return _bits(version.value), version.quality
 
 
 def _bits(value: float) -> bytes:

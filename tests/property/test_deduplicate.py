@@ -22,7 +22,7 @@ readings = st.lists(
     st.tuples(
         st.integers(1, 2),
         st.integers(1, 6),
-        st.sampled_from([1.0, 2.0, float("nan")]),
+        st.sampled_from([0.0, -0.0, 2.0, float("nan")]),
         st.sampled_from([0, 0, 0, 1, 2]),
         st.sampled_from([False, False, False, True]),
     ),
