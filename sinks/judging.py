@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from sinks.protocols import Flush, Part, Written
-from streams.core.batch import Bools, Columns, Float64, Int16, Int32, Int64
+from streams.core.batch import Columns, Float64, Int16, Int32, Int64
 from streams.core.deduplicate import Disposition, History
 from streams.core.partition import Outcome, PartitionMemory
 from streams.core.rejection import Reason, Rejection
 from streams.core.validate import reading_payload
+
+REFUSED = -1
+"""Stands for a series that a sink does not take: its tenant has as many as it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,11 @@ def judge_part(
     series_id: Int32,
     home: Int32,
     own_home: int,
-    refused: Bools,
     memory: PartitionMemory,
     history: History,
 ) -> JudgedPart:
     """Sort out what is refused and what belongs to other partitions, and judge the rest."""
+    refused = series_id == REFUSED
     own = (home == own_home) & ~refused
     foreign = ~own & ~refused
     outcome = memory.judge(columns, series_id, flush.series, flush.producers, history, own)

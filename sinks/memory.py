@@ -12,19 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from sinks.judging import JudgedPart, judge_part, total
+from sinks.judging import REFUSED, JudgedPart, judge_part, total
 from sinks.protocols import Fenced, Flush, Part, Partition, Progress, Written
 from streams.core.batch import Columns, Int64
-from streams.core.deduplicate import Deduplicator, Version
+from streams.core.deduplicate import KEPT_FOREVER_US, Deduplicator, Version
 from streams.core.identities import Stored
 from streams.core.partition import PartitionMemory
 from streams.core.rejection import Rejection
 from streams.core.series import SeriesKey
 
 SeriesName = tuple[str, str, str]
-
-REFUSED = -1
-FOREVER_US = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +130,7 @@ class MemorySink:
         ]
         nothing = np.empty(0, np.int64)
         memory = self._store.memories.setdefault(
-            part.partition, PartitionMemory(Deduplicator(0, nothing, nothing, FOREVER_US), ())
+            part.partition, PartitionMemory(Deduplicator(0, nothing, nothing, KEPT_FOREVER_US), ())
         )
         return judge_part(
             flush,
@@ -142,7 +139,6 @@ class MemorySink:
             series_id,
             np.array(homes, np.int32),
             self._home(part.partition),
-            series_id == REFUSED,
             memory,
             StoreHistory(self._store),
         )

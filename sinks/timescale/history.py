@@ -10,14 +10,11 @@ from sinks.protocols import Partition
 from sinks.timescale.journal import load_producers
 from sinks.timescale.session import Connection
 from streams.core.batch import Int64
-from streams.core.deduplicate import Deduplicator
+from streams.core.deduplicate import KEPT_FOREVER_US, Deduplicator
 from streams.core.identities import Stored
 from streams.core.partition import PartitionMemory
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FOREVER_US = np.iinfo(np.int64).min
-"""``kept_from_us`` of a database from which nothing was dropped yet."""
-
 _ASKED_PER_CALL = 20_000
 
 _STORED = """
@@ -67,7 +64,7 @@ class DatabaseHistory:
 def kept_from_us(session: Connection) -> int:
     """Return from when on readings are kept, in microseconds since 1970."""
     ((kept_from,),) = session.execute(_KEPT_FROM).fetchall()
-    return FOREVER_US if kept_from is None else int(kept_from)
+    return KEPT_FOREVER_US if kept_from is None else int(kept_from)
 
 
 def load_memory(session: Connection, partition: Partition, floor_us: int, max_bytes: int) -> PartitionMemory:

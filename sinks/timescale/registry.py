@@ -8,13 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import orjson
 
+from sinks.judging import REFUSED
 from sinks.protocols import Partition
 from sinks.timescale.session import Connection
 from streams.core.batch import Int32
 from streams.core.series import SeriesTable
-
-REFUSED = -1
-"""Stands for a series that the database does not take: its tenant has as many as it may have."""
 
 _UNKNOWN = -2
 _NAMES_PER_CALL = 5_000

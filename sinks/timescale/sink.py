@@ -13,11 +13,12 @@ from sinks.judging import JudgedPart, judge_part, total
 from sinks.protocols import Flush, Part, Partition, Progress, Written
 from sinks.timescale import transaction
 from sinks.timescale.dead_letters import copy_dead_letters
-from sinks.timescale.history import FOREVER_US, DatabaseHistory, kept_from_us, load_memory
+from sinks.timescale.history import DatabaseHistory, kept_from_us, load_memory
 from sinks.timescale.journal import Journal, load_journal
-from sinks.timescale.registry import REFUSED, SeriesRegistry
+from sinks.timescale.registry import SeriesRegistry
 from sinks.timescale.session import Connection, connect, translated
 from streams.core.batch import Columns
+from streams.core.deduplicate import KEPT_FOREVER_US
 from streams.core.partition import PartitionMemory
 
 CLAIM_ATTEMPTS = 3
@@ -55,7 +56,7 @@ class TimescaleSink:
         self._connection: Connection | None = None
         self._registry = SeriesRegistry(self._bounds.max_series_per_tenant)
         self._known: dict[Partition, _Known] = {}
-        self._kept_from_us = FOREVER_US
+        self._kept_from_us = KEPT_FOREVER_US
 
     def claim(self, partition: Partition, owner: str, start: int) -> Progress:
         """Take ``partition`` over; see :class:`~sinks.protocols.ReadingsSink`.
@@ -147,7 +148,6 @@ class TimescaleSink:
             resolved.series_id,
             resolved.home,
             self._registry.home(part.partition),
-            resolved.series_id == REFUSED,
             self._knowledge(session, part.partition, part.epoch).memory,
             DatabaseHistory(session),
         )

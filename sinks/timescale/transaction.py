@@ -12,9 +12,10 @@ from schemas.encode import SeriesRef, encode_batch
 from sinks.judging import JudgedPart
 from sinks.protocols import Flush, Partition
 from sinks.timescale.copy import COPY_READINGS, HEADER, TRAILER, encode_readings
-from sinks.timescale.history import FOREVER_US, timestamp
+from sinks.timescale.history import timestamp
 from sinks.timescale.session import Connection
 from streams.core.batch import Columns
+from streams.core.deduplicate import KEPT_FOREVER_US
 
 MAX_FORWARDED_IN_ONE = 100
 MAX_FORWARDED_BYTES = 60_000
@@ -137,7 +138,7 @@ def advance_and_commit(session: Connection, parts: Sequence[JudgedPart], kept_fr
     single message leaves it no in between. The commit need not wait for the disk: after a crash
     readings and offsets are gone together.
     """
-    kept_from = "-infinity" if kept_from_us == FOREVER_US else timestamp(kept_from_us)
+    kept_from = "-infinity" if kept_from_us == KEPT_FOREVER_US else timestamp(kept_from_us)
     arguments: list[object] = []
     for judged in sorted(parts, key=lambda judged: judged.part.partition):
         part = judged.part

@@ -22,6 +22,9 @@ from streams.core.identities import RecentIdentities, Stored
 NEVER_US = np.iinfo(np.int64).min
 """Latest event time of a series that has no reading."""
 
+KEPT_FOREVER_US = NEVER_US
+"""``floor_us`` of a database from which nothing was dropped yet."""
+
 
 class Disposition(IntEnum):
     """What becomes of a reading."""
