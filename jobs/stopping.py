@@ -69,6 +69,9 @@ def sigterm_interrupts() -> Iterator[None]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+        # An interrupt that broke off an exec() of text, as defining a dataclass is one, ends CPython
+        # by SIGINT although it was caught; another exec() that ends well makes it forget.
+        exec("")
 
 
 def ignore_interrupts() -> None:

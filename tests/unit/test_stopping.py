@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,15 @@ def test_what_is_short_is_not_cut_off() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+def test_a_caught_interrupt_of_compiled_text_does_not_kill_the_process() -> None:
+    text = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
+    program = f"""
+from contextlib import suppress
+from jobs.stopping import sigterm_interrupts
+
+with sigterm_interrupts(), suppress(KeyboardInterrupt):
+    exec({text!r})
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
