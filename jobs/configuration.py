@@ -12,7 +12,9 @@ from streams.masking import mask_secrets
 from streams.settings import Settings, stack_addresses
 
 PREFIX = "STREAMGAUGE_"
-NOT_SETTINGS = frozenset({"STREAMGAUGE_PYTHON", "STREAMGAUGE_STACK", "STREAMGAUGE_STATE_DIR"})
+NOT_SETTINGS = frozenset(
+    {"STREAMGAUGE_FAILPOINT", "STREAMGAUGE_PYTHON", "STREAMGAUGE_STACK", "STREAMGAUGE_STATE_DIR"}
+)
 
 PAGE = """# Configuration
 
@@ -30,7 +32,8 @@ A value comes from, in this order:
 Where `STREAMGAUGE_DATABASE_URL` points elsewhere, the local stack's writer and reader are not used either.
 `STREAMGAUGE_STATE_DIR` (default: `.streamgauge` in the checkout) is where the local stack and the host
 collector keep their state. `STREAMGAUGE_STACK` (`native`, `docker` or `auto`, the default) is how the local
-stack runs. `STREAMGAUGE_PYTHON` is the Python that `make` builds `.venv` with.
+stack runs. `STREAMGAUGE_PYTHON` is the Python that `make` builds `.venv` with. `STREAMGAUGE_FAILPOINT` makes
+a worker fail at a named point, for tests ([streams/failpoints.py](../streams/failpoints.py)).
 
 | variable | default | meaning |
 |---|---|---|

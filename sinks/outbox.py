@@ -15,6 +15,7 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from sinks.timescale.session import connect
+from streams.failpoints import Point, reach
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class OutboxRelay:
                 messages = [Message(*row) for row in session.execute(_NEXT, (BATCH,))]
                 if messages:
                     send(producer, messages)
+                    reach(Point.BEFORE_MARK)
                     session.execute(_SENT, ([message.id for message in messages],))
                 else:
                     self._stop.wait(IDLE_S)

@@ -28,6 +28,7 @@ from streams.agents.sink_thread import SinkThread
 from streams.core.limits import Limits
 from streams.core.pipeline import Pipeline
 from streams.errors import UserError
+from streams.failpoints import switch_on
 from streams.logs import set_up_logging
 from streams.membership import Slot, take_slot
 from streams.observe import Observer
@@ -207,6 +208,7 @@ def main() -> None:
     settings = Settings()
     set_up_logging(settings.log_format, settings.log_level)
     try:
+        switch_on()
         asyncio.run(run_until_told(settings))
     except UserError as error:
         log.error("%s. %s", error, error.hint)

@@ -20,6 +20,7 @@ from sinks.timescale.session import Connection, connect, translated
 from streams.core.batch import Columns
 from streams.core.deduplicate import KEPT_FOREVER_US
 from streams.core.partition import PartitionMemory
+from streams.failpoints import Point, reach
 
 CLAIM_ATTEMPTS = 3
 MEMORY_BYTES = 256 * 1024 * 1024
@@ -71,6 +72,7 @@ class TimescaleSink:
                     break
             else:
                 progress = _claim(session, partition, owner, start)
+            reach(Point.DURING_CLAIM)
             self._knowledge(session, partition, progress.epoch)
             return progress
 
@@ -91,16 +93,21 @@ class TimescaleSink:
         """
         if not flush.parts:
             return Written()
+        reach(Point.BEFORE_FLUSH)
         with self._session() as session:
             parts = [self._judge(session, flush, part) for part in flush.parts]
             session.execute("BEGIN")
+            reach(Point.BEFORE_COPY)
             transaction.copy_readings(session, parts)
+            reach(Point.AFTER_COPY)
             transaction.store_corrections(session, parts)
             copy_dead_letters(session, parts)
             transaction.forward(session, flush, parts, self._registry.homes)
             for part in parts:
                 self._known[part.part.partition].note(session, part)
+            reach(Point.BEFORE_SWAP)
             transaction.advance_and_commit(session, parts, self._kept_from_us)
+            reach(Point.AFTER_COMMIT)
             for part in parts:
                 self._known[part.part.partition].committed(part)
         return total(parts)

@@ -16,6 +16,7 @@ from sinks.timescale.history import timestamp
 from sinks.timescale.session import Connection
 from streams.core.batch import Columns
 from streams.core.deduplicate import KEPT_FOREVER_US
+from streams.failpoints import Point, is_on, reach
 
 MAX_FORWARDED_IN_ONE = 100
 MAX_FORWARDED_BYTES = 60_000
@@ -145,4 +146,10 @@ def advance_and_commit(session: Connection, parts: Sequence[JudgedPart], kept_fr
         arguments += [part.partition.topic, part.partition.number, part.epoch, part.base, part.next]
         arguments += [kept_from, *judged.counts]
     with psycopg.ClientCursor(session) as cursor:
-        cursor.execute(_ADVANCE * len(parts) + _COMMIT, arguments)
+        advance = _ADVANCE * len(parts)
+        if is_on(Point.BEFORE_COMMIT):
+            cursor.execute(advance, arguments)
+            reach(Point.BEFORE_COMMIT)
+            cursor.execute(_COMMIT)
+        else:
+            cursor.execute(advance + _COMMIT, arguments)

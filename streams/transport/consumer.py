@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka.errors import KafkaError
@@ -11,6 +11,7 @@ from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types import TP, ConsumerMessage
 from mode import Service
 
+from streams.failpoints import Point, reach
 from streams.transport.chunk import Chunk
 from streams.transport.fetch import ChunkConsumerThread
 from streams.transport.owner import PartitionOwner
@@ -56,6 +57,11 @@ class ChunkConsumer(Consumer):
             TP(tp.topic, tp.partition),
             generation_id=self.app.consumer_generation_id,
         )
+
+    async def on_partitions_revoked(self, revoked: Set[TP]) -> None:
+        """Give up what another worker may get."""
+        await super().on_partitions_revoked(revoked)
+        reach(Point.DURING_REBALANCE)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Claim the hot partitions and seek each to what the claim says.
@@ -120,6 +126,7 @@ class ChunkConsumer(Consumer):
 
     async def tell_stored(self) -> None:
         """Commit to Kafka what the database holds; it is only a courtesy, so errors are logged."""
+        reach(Point.BEFORE_TELL)
         try:
             await self._thread.tell_stored(self._owner.stored())
         except KafkaError as problem:
