@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 READ_COMMITTED = "read_committed"
 
+FETCH_WAIT_MS = 500
+"""How long a broker may wait for records when there are none."""
+
+FETCH_WAIT_AMID_MS = 10
+"""The same, while records of other partitions are at hand."""
+
 
 def kafka_tp(tp: TP) -> TopicPartition:
     """Return aiokafka's own type for a partition: it refuses Faust's."""
@@ -104,6 +110,10 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         max_records: int | None = None,
     ) -> dict[Any, Any]:
         fetched = dict(await super()._fetch_records(consumer, active_partitions, timeout, max_records))
+        fetcher = consumer._fetcher
+        # One request at a time goes to a broker. While it waits for partitions that hold nothing new,
+        # one that is read to the end of what was fetched of it could not be fetched again.
+        fetcher._fetch_max_wait_ms = FETCH_WAIT_AMID_MS if fetcher._records else FETCH_WAIT_MS
         # Nothing may be awaited between the fetch and here: positions would run ahead of it.
         chunks: dict[TopicPartition, Chunk] = {}
         for tp in self._hot_partitions(active_partitions):
