@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from streams.errors import UserError
@@ -12,14 +13,16 @@ _TAIL_BYTES = 4096
 
 
 class Companion:
-    """Runs ``command`` until it is told to stop.
+    """Runs ``command`` until it is told to stop, with ``environment`` besides what is there.
 
     Its standard input is a pipe that is never written to: where the command ends when that closes,
     it does not outlive this process, however this process ends. It has a session of its own, so
     that Ctrl-C reaches it by :meth:`stop` alone.
     """
 
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -30,6 +33,7 @@ class Companion:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env={**os.environ, **(environment or {})},
             )
 
     @property
@@ -45,6 +49,13 @@ class Companion:
                 f"the {self.name} ended with code {code}: {self._last_words()}",
                 hint=f"Its log is {self.log}",
             )
+
+    def kill(self) -> None:
+        """End the process as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def stop(self, within_s: float) -> bool:
         """Ask the process to end; kill it after ``within_s``. Return whether it ended by itself."""

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import uuid
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import faust
@@ -27,7 +28,7 @@ from streams.agents.flush import FlushPolicy
 from streams.agents.readings import ReadingsAgent
 from streams.agents.sink_thread import SinkThread
 from streams.core.limits import Limits
-from streams.core.pipeline import Pipeline
+from streams.core.pipeline import Pipeline, Timed, untimed
 from streams.errors import UserError
 from streams.failpoints import switch_on
 from streams.logs import set_up_logging
@@ -36,6 +37,7 @@ from streams.observe import Observer
 from streams.preflight import wait_until_ready
 from streams.schema_registry import SchemaRegistry
 from streams.settings import Settings, state_dir
+from streams.stopwatch import Stopwatch
 from streams.transport.app import ChunkApp
 from streams.transport.chunk import Chunk
 from streams.web import Pages
@@ -60,12 +62,14 @@ class Worker:
         self._board = RedisStatusBoard(settings.redis_url.get_secret_value())
         self._registry = CollectorRegistry()
         self._observer = Observer(self._registry)
+        self._stopwatch = Stopwatch(self._registry)
         self._pages = Pages(self._registry, self._not_ready)
         self._sink = SinkThread(
             TimescaleSink(
                 settings.writer_dsn,
                 self.owner_id,
                 Bounds(settings.max_series_per_tenant, settings.memory_mb * 1024 * 1024),
+                self._stopwatch,
             )
         )
 
@@ -75,7 +79,7 @@ class Worker:
         fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._agent = agent = ReadingsAgent(
             self.owner_id,
-            pipeline_of(settings),
+            pipeline_of(settings, self._stopwatch),
             self._sink,
             FlushPolicy(settings.flush_rows, settings.flush_ms / 1000),
             self._observer,
@@ -107,6 +111,7 @@ class Worker:
             settings.group,
             owner=agent.ownership,
             hot_topics=frozenset({settings.readings_topic}),
+            count_fetch_cpu=partial(self._stopwatch.add_cpu, "fetch"),
             broker=[f"kafka://{address.strip()}" for address in settings.kafka.split(",")],
             broker_session_timeout=settings.session_timeout_s,
             broker_heartbeat_interval=settings.session_timeout_s / 5,
@@ -175,11 +180,11 @@ class Worker:
             await asyncio.to_thread(self._board.publish, self.owner_id, status, STATUS_TTL_S)
 
 
-def pipeline_of(settings: Settings) -> Pipeline:
+def pipeline_of(settings: Settings, timed: Timed = untimed) -> Pipeline:
     """Return the stages with the bounds, and the schema registry, that the settings ask for."""
     limits = Limits(**{limit.name: getattr(settings, limit.name) for limit in fields(Limits)})
     url = settings.schema_registry_url
-    return Pipeline(limits, SchemaRegistry(url).fingerprint if url else None)
+    return Pipeline(limits, SchemaRegistry(url).fingerprint if url else None, timed)
 
 
 def spare_garbage_collection() -> None:

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from jobs.cli import (
+    benchmark,
     collect,
     config,
     database,
@@ -47,6 +48,7 @@ app.add_typer(generate.app)
 app.add_typer(database.app)
 app.add_typer(producers.app)
 app.add_typer(verify.app)
+app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(stack.app, name="stack")
 app.add_typer(topics.app, name="topics")
 app.add_typer(doctor.app)

@@ -20,6 +20,7 @@ from sinks.timescale.session import Connection, connect, translated
 from streams.core.batch import Columns
 from streams.core.deduplicate import KEPT_FOREVER_US
 from streams.core.partition import PartitionMemory
+from streams.core.pipeline import Timed, untimed
 from streams.failpoints import Point, reach
 
 CLAIM_ATTEMPTS = 3
@@ -50,7 +51,8 @@ class TimescaleSink:
     What it remembers of a partition is a cache of the database: a failure of any kind forgets it.
     """
 
-    def __init__(self, dsn: str, owner: str, bounds: Bounds | None = None) -> None:
+    def __init__(self, dsn: str, owner: str, bounds: Bounds | None = None, timed: Timed = untimed) -> None:
+        self._timed = timed
         self._dsn = dsn
         self._owner = owner
         self._bounds = bounds or Bounds()
@@ -98,18 +100,21 @@ class TimescaleSink:
             parts = [self._judge(session, flush, part) for part in flush.parts]
             session.execute("BEGIN")
             reach(Point.BEFORE_COPY)
-            transaction.copy_readings(session, parts)
+            transaction.copy_readings(session, parts, self._timed)
             reach(Point.AFTER_COPY)
-            transaction.store_corrections(session, parts)
-            copy_dead_letters(session, parts)
-            transaction.forward(session, flush, parts, self._registry.homes)
-            for part in parts:
-                self._known[part.part.partition].note(session, part)
+            with self._timed("journal"):
+                transaction.store_corrections(session, parts)
+                copy_dead_letters(session, parts)
+                transaction.forward(session, flush, parts, self._registry.homes)
+                for part in parts:
+                    self._known[part.part.partition].note(session, part)
             reach(Point.BEFORE_SWAP)
-            transaction.advance_and_commit(session, parts, self._kept_from_us)
+            with self._timed("commit"):
+                transaction.advance_and_commit(session, parts, self._kept_from_us)
             reach(Point.AFTER_COMMIT)
-            for part in parts:
-                self._known[part.part.partition].committed(part)
+            with self._timed("deduplicate"):
+                for part in parts:
+                    self._known[part.part.partition].committed(part)
         return total(parts)
 
     def release(self, partition: Partition) -> None:
@@ -144,20 +149,23 @@ class TimescaleSink:
         self._known.clear()
 
     def _judge(self, session: Connection, flush: Flush, part: Part) -> JudgedPart:
-        columns = Columns.concat(part.columns)
-        resolved = self._registry.resolve(session, flush.series, columns.series, part.partition)
-        if resolved.adopted:
-            self._known.pop(part.partition, None)
-        return judge_part(
-            flush,
-            part,
-            columns,
-            resolved.series_id,
-            resolved.home,
-            self._registry.home(part.partition),
-            self._knowledge(session, part.partition, part.epoch).memory,
-            DatabaseHistory(session),
-        )
+        with self._timed("resolve"):
+            columns = Columns.concat(part.columns)
+            resolved = self._registry.resolve(session, flush.series, columns.series, part.partition)
+            if resolved.adopted:
+                self._known.pop(part.partition, None)
+            memory = self._knowledge(session, part.partition, part.epoch).memory
+        with self._timed("deduplicate"):
+            return judge_part(
+                flush,
+                part,
+                columns,
+                resolved.series_id,
+                resolved.home,
+                self._registry.home(part.partition),
+                memory,
+                DatabaseHistory(session),
+            )
 
     def _knowledge(self, session: Connection, partition: Partition, epoch: int) -> _Known:
         known = self._known.get(partition)

@@ -16,6 +16,7 @@ from sinks.timescale.history import timestamp
 from sinks.timescale.session import Connection
 from streams.core.batch import Columns
 from streams.core.deduplicate import KEPT_FOREVER_US
+from streams.core.pipeline import Timed
 from streams.failpoints import Point, is_on, reach
 
 MAX_FORWARDED_IN_ONE = 100
@@ -29,20 +30,21 @@ _VERSION = """
 """
 _OUTBOX = "INSERT INTO outbox (event_id, topic, partition, key, value) VALUES (%s, %s, %s, %s, %s)"
 _ADVANCE = "SELECT advance_progress(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s);"
-_COMMIT = "SET LOCAL synchronous_commit TO off; COMMIT"
+COMMIT = "SET LOCAL synchronous_commit TO off; COMMIT"
 
 
-def copy_readings(session: Connection, parts: Sequence[JudgedPart]) -> None:
+def copy_readings(session: Connection, parts: Sequence[JudgedPart], timed: Timed) -> None:
     """Store the new readings; those of one part are sorted, and no two parts share a series."""
     if not any(len(part.time_us) for part in parts):
         return
-    rows = encode_readings(
-        np.concatenate([part.series_id for part in parts]),
-        np.concatenate([part.time_us for part in parts]),
-        np.concatenate([part.value for part in parts]),
-        np.concatenate([part.quality for part in parts]),
-    )
-    with session.cursor() as cursor, cursor.copy(COPY_READINGS) as copy:
+    with timed("encode"):
+        rows = encode_readings(
+            np.concatenate([part.series_id for part in parts]),
+            np.concatenate([part.time_us for part in parts]),
+            np.concatenate([part.value for part in parts]),
+            np.concatenate([part.quality for part in parts]),
+        )
+    with timed("copy"), session.cursor() as cursor, cursor.copy(COPY_READINGS) as copy:
         copy.write(HEADER)
         copy.write(rows.view(np.uint8).data)
         copy.write(TRAILER)
@@ -150,6 +152,6 @@ def advance_and_commit(session: Connection, parts: Sequence[JudgedPart], kept_fr
         if is_on(Point.BEFORE_COMMIT):
             cursor.execute(advance, arguments)
             reach(Point.BEFORE_COMMIT)
-            cursor.execute(_COMMIT)
+            cursor.execute(COMMIT)
         else:
-            cursor.execute(advance + _COMMIT, arguments)
+            cursor.execute(advance + COMMIT, arguments)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from streams.core.batch import Decoded, Messages
@@ -21,6 +22,14 @@ STAGES = CHUNK_STAGES + FLUSH_STAGES
 
 MAX_NAMES = 2_000_000
 """Names remembered before they are all forgotten and learnt again; bounds the memory."""
+
+Timed = Callable[[str], AbstractContextManager[object]]
+"""Measures a block by the name of its stage; the clock is outside."""
+
+
+def untimed(_stage: str) -> AbstractContextManager[object]:
+    """Measure nothing."""
+    return nullcontext()
 
 
 class Staged(NamedTuple):
@@ -42,14 +51,19 @@ class Pipeline:
     ('rpm', [])
     """
 
-    def __init__(self, limits: Limits, resolve_schema_id: ResolveSchemaId | None = None) -> None:
+    def __init__(
+        self, limits: Limits, resolve_schema_id: ResolveSchemaId | None = None, timed: Timed = untimed
+    ) -> None:
+        self._timed = timed
         self._decoder = Decoder(limits, SeriesTable(), resolve_schema_id)
         self._validator = Validator(limits)
 
     def __call__(self, messages: Messages) -> Staged:
         """Return the readings and refusals of a chunk."""
-        self._decoder.reset_if_over(MAX_NAMES)
-        decoded = self._decoder.decode(messages)
+        with self._timed("decode"):
+            self._decoder.reset_if_over(MAX_NAMES)
+            decoded = self._decoder.decode(messages)
         series = self._decoder.series
         producers = self._decoder.producers
-        return Staged(self._validator.validate(decoded, series, producers), series, producers)
+        with self._timed("validate"):
+            return Staged(self._validator.validate(decoded, series, producers), series, producers)

@@ -26,13 +26,23 @@ class ChunkSchema(faust.Schema[Any, Any]):
 
 
 class ChunkApp(faust.App):
-    """A Faust app whose ``hot_topics`` arrive as chunks, read from where ``owner`` says."""
+    """A Faust app whose ``hot_topics`` arrive as chunks, read from where ``owner`` says.
+
+    ``count_fetch_cpu`` is told, in the consumer's thread, how many seconds of CPU that used more.
+    """
 
     def __init__(
-        self, name: str, *, owner: PartitionOwner, hot_topics: frozenset[str], **options: Any
+        self,
+        name: str,
+        *,
+        owner: PartitionOwner,
+        hot_topics: frozenset[str],
+        count_fetch_cpu: Callable[[float], None],
+        **options: Any,
     ) -> None:
         self.owner = owner
         self.hot_topics = hot_topics
+        self.count_fetch_cpu = count_fetch_cpu
         super().__init__(
             name,
             ConsumerScheduler=ChunkScheduler,

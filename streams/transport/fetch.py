@@ -6,6 +6,7 @@ transaction markers leave gaps, and a seek may overtake a running fetch.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -44,6 +45,7 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         # Where the next chunk of a partition begins, with aiokafka's state object of the
         # assignment it was said for: an end from an earlier assignment must not locate a chunk.
         self._located: dict[TopicPartition, tuple[Any, int]] = {}
+        self._counted_cpu_s = 0.0
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -120,7 +122,13 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
             chunk = self._chunk(tp, fetched.pop(tp, []))
             if chunk is not None:
                 chunks[tp] = chunk
+        self._count_cpu()
         return {**fetched, **await self._with_losses(consumer, chunks)}
+
+    def _count_cpu(self) -> None:
+        cpu_s = time.thread_time()
+        cast("ChunkApp", self.app).count_fetch_cpu(cpu_s - self._counted_cpu_s)
+        self._counted_cpu_s = cpu_s
 
     def _hot_partitions(self, active: set[TP]) -> list[TopicPartition]:
         return [kafka_tp(tp) for tp in active if tp.topic in self._hot]

@@ -1,0 +1,67 @@
+"""Readings that wait in Kafka before anybody reads them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jobs.generate import Encoding, Load, send
+from jobs.producer import ReadingsProducer
+from jobs.scratch import empty_topic
+from jobs.verify.log import Log
+from streams.settings import Settings
+
+DAY_S = 86_400
+DELIVER_WITHIN_S = 600.0
+
+
+class Shape(NamedTuple):
+    """What the readings are like: how many series, sent by how many producers, how many in a batch."""
+
+    series: int = 1_000
+    producers: int = 100
+    batch: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """A topic that holds ``readings`` and gets no more; ``ends`` is where each partition's log ends."""
+
+    topic: str
+    readings: int
+    ends: dict[int, int]
+
+
+def load_of(readings: int, encoding: Encoding, shape: Shape) -> Load:
+    """Return a load that lies within one day, and so within one chunk of the table, where it fits.
+
+    The readings of one series are a second apart. The day is two days ago.
+    """
+    now_s = int(time.time())
+    return Load(
+        readings=readings,
+        batch=shape.batch,
+        producers=min(shape.producers, shape.series),
+        series=shape.series,
+        start_us=(now_s // DAY_S - 2) * DAY_S * 1_000_000,
+        interval_us=1_000_000,
+        epoch=1,
+        encoding=encoding,
+    )
+
+
+@contextmanager
+def backlog(readings: int, encoding: Encoding, shape: Shape, partitions: int) -> Iterator[Backlog]:
+    """Fill a topic of its own, which is deleted afterwards."""
+    with empty_topic("benchmark", partitions) as topic:
+        producer = ReadingsProducer(Settings().kafka, topic, timeout_s=DELIVER_WITHIN_S)
+        send(load_of(readings, encoding, shape), producer, rate=0, flush_s=DELIVER_WITHIN_S)
+        yield Backlog(topic, readings, log_ends(topic))
+
+
+def log_ends(topic: str) -> dict[int, int]:
+    """Return where the log of each partition ends."""
+    return {number: bounds.end for number, bounds in Log(Settings().kafka, topic).bounds().items()}

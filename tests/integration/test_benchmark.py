@@ -1,0 +1,77 @@
+"""Each verb of the benchmark measures on the real stack, and says it in the form it promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+
+from jobs.benchmark import ceiling, pipeline
+from jobs.benchmark.backlog import Shape
+from jobs.benchmark.raw_copy import raw_copy, read_back
+from jobs.generate import Encoding
+from jobs.scratch import as_writer, empty_database
+from sinks.protocols import Part
+from sinks.timescale.migrate import migrate
+from sinks.timescale.sink import TimescaleSink
+from tests.builders import BASE_US, P0, columns, flush_of, series_table
+
+pytestmark = pytest.mark.stack
+
+SHAPE = Shape(series=200, producers=50)
+ROWS = "SELECT ts, value, series_id, quality FROM readings ORDER BY series_id, ts"
+
+
+@pytest.fixture(autouse=True)
+def _small_flushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers store a small backlog in more than one flush."""
+    monkeypatch.setenv("STREAMGAUGE_FLUSH_ROWS", "1000")
+
+
+def by_name(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {result["name"]: result for result in results}
+
+
+def test_pipeline_tells_rate_share_and_cost() -> None:
+    found = by_name(pipeline.measure(20_000, 1, SHAPE, [Encoding.BATCH], [1], 4, print))
+
+    assert list(found) == ["raw_copy", "decode_batched", "batched"]
+    batched = found["batched"]
+    assert batched["readings_per_s"] > 0
+    assert batched["share_of_raw_copy"] > 0
+    assert {"worker", "broker", "postgres"} >= set(batched["cpu_s_per_million"])
+    stages = batched["stages_us_per_reading"]
+    assert {"decode", "validate", "deduplicate", "encode", "copy", "commit"} <= set(stages["elapsed"])
+    assert {"fetch", *stages["elapsed"]} == set(stages["cpu"])
+
+
+def test_ceiling_tells_each_limit_alone() -> None:
+    found = by_name(ceiling.measure(20_000, 1, SHAPE, [Encoding.BATCH], 4, print))
+
+    assert list(found) == ["raw_copy", "fetch_batched", "decode_batched"]
+    assert all(result["readings_per_s"] > 0 for result in found.values())
+
+
+def test_raw_copy_sends_what_the_pipeline_stored_flush_by_flush(database: str) -> None:
+    table = series_table("rpm", "flow")
+    sink = TimescaleSink(as_writer(database), "benchmark-test")
+    progress = sink.claim(P0, "benchmark-test", 0)
+    for base, count in ((0, 3), (3, 2)):
+        part = Part(P0, progress.epoch, base, base + count)
+        times = [BASE_US + 1_000_000 * (base + row) for row in range(count)]
+        part.columns.append(columns([row % 2 for row in range(count)], time_us=times))
+        sink.write(flush_of(table, part))
+    sink.close()
+
+    flushed = read_back(database)
+    with empty_database("test") as copy:
+        migrate(copy)
+        run = raw_copy(flushed, copy)
+        with psycopg.connect(database) as one, psycopg.connect(copy) as other:
+            assert one.execute(ROWS).fetchall() == other.execute(ROWS).fetchall()
+
+    assert flushed.readings == [3, 2]
+    assert run.readings == 2, "the rate is that from the first flush to the last"
+    assert np.isfinite(run.rate)
