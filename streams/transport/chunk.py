@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,12 @@ class Chunk:
 
     @staticmethod
     def of(tp: TP, base: int, next_offset: int, records: Sequence[Any]) -> Chunk:
-        """Make a chunk of consumer records."""
+        """Make a chunk of aiokafka's records."""
         count = len(records)
         messages = Messages(
-            values=[record.value for record in records],
-            keys=[record.key for record in records],
-            offsets=np.fromiter((record.offset for record in records), np.int64, count),
-            timestamps_ms=np.fromiter((record.timestamp for record in records), np.int64, count),
+            values=list(map(attrgetter("value"), records)),
+            keys=list(map(attrgetter("key"), records)),
+            offsets=np.fromiter(map(attrgetter("offset"), records), np.int64, count),
+            timestamps_ms=np.fromiter(map(attrgetter("timestamp"), records), np.int64, count),
         )
         return Chunk(tp, base, next_offset, messages)
