@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jobs.generate import Encoding, Load, send
+from jobs.benchmark.dirt import Dirt, dirtied
+from jobs.generate import Encoding, Load, messages
 from jobs.producer import ReadingsProducer
 from jobs.scratch import empty_topic
 from jobs.verify.log import Log
@@ -16,6 +17,7 @@ from streams.settings import Settings
 
 DAY_S = 86_400
 DELIVER_WITHIN_S = 600.0
+CLEAN = Dirt()
 
 
 class Shape(NamedTuple):
@@ -54,12 +56,16 @@ def load_of(readings: int, encoding: Encoding, shape: Shape) -> Load:
 
 
 @contextmanager
-def backlog(readings: int, encoding: Encoding, shape: Shape, partitions: int) -> Iterator[Backlog]:
-    """Fill a topic of its own, which is deleted afterwards."""
+def backlog(
+    readings: int, encoding: Encoding, shape: Shape, partitions: int, dirt: Dirt = CLEAN
+) -> Iterator[Backlog]:
+    """Fill a topic of its own, which is deleted afterwards; ``readings`` counts no repeats."""
     with empty_topic("benchmark", partitions) as topic:
         producer = ReadingsProducer(Settings().kafka, topic, timeout_s=DELIVER_WITHIN_S)
-        send(load_of(readings, encoding, shape), producer, rate=0, flush_s=DELIVER_WITHIN_S)
-        yield Backlog(topic, readings, log_ends(topic))
+        for message in dirtied(messages(load_of(readings, encoding, shape)), dirt):
+            producer.send(message)
+        producer.finish(DELIVER_WITHIN_S)
+        yield Backlog(topic, producer.deliveries.delivered, log_ends(topic))
 
 
 def log_ends(topic: str) -> dict[int, int]:

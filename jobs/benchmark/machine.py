@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,14 @@ def _commit() -> str:
 
 
 def _database() -> dict[str, str]:
-    with psycopg.connect(Settings().owner_dsn, autocommit=True) as session:
+    """Return the server's versions and settings; nothing where it is away, which some verbs do without."""
+    with (
+        suppress(psycopg.OperationalError),
+        psycopg.connect(Settings().owner_dsn, autocommit=True) as session,
+    ):
         extension = session.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
         found = {"timescaledb": extension.fetchone()}
         for name in ("server_version", "timescaledb.license", *SERVER_SETTINGS):
             found[name] = session.execute("SELECT current_setting(%s, true)", (name,)).fetchone()
-    return {name: row[0] for name, row in found.items() if row is not None and row[0] is not None}
+        return {name: row[0] for name, row in found.items() if row is not None and row[0] is not None}
+    return {}

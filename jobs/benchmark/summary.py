@@ -2,51 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
-from jobs.benchmark.plot import Bar, bar_chart
+from jobs.benchmark.plot import Bar, bar_chart, line_chart
 from jobs.benchmark.report import Report
 
-SHARE = "share_of_"
+SOAK_LINES = {
+    "lag_s": "lag in s",
+    "worker_bytes": "memory of the worker in bytes",
+    "table_bytes": "table in bytes",
+    "wal_bytes": "WAL written in bytes",
+    "worker_cores": "cores used by the worker",
+    "postgres_cores": "cores used by Postgres",
+}
+PERCENTILES = ("p50_ms", "p99_ms", "p99.9_ms")
 
 
 def tables_of(report: Report) -> Iterator[Table]:
-    """Yield the figures, and what each stage took where that is known."""
-    yield _rates(report)
-    if any("cpu_s_per_million" in result for result in report.results):
-        yield _costs(report)
+    """Yield the figures, what they cost in CPU, and what each stage took; each where it is known."""
+    yield _figures(report.results)
+    costed = [result for result in report.results if result.get("cpu_s_per_million")]
+    if costed:
+        yield _costs(costed)
     staged = [result for result in report.results if "stages_us_per_reading" in result]
     if staged:
         yield _stages(staged)
 
 
-def _rates(report: Report) -> Table:
-    shares = list(dict.fromkeys(name for result in report.results for name in result if SHARE in name))
-    table = _table("", "readings/s", "lowest", "highest", *(_spaced(name) for name in shares))
-    for result in report.results:
-        table.add_row(
-            result["name"],
-            *(f"{result[name]:,}" for name in ("readings_per_s", "lowest", "highest")),
-            *(_number(result.get(name)) for name in shares),
-        )
+def _figures(results: Sequence[Mapping[str, Any]]) -> Table:
+    fields = _names(result for result in results)
+    shown = [name for name in fields if any(_is_figure(result.get(name)) for result in results)]
+    table = _table("", *(name.replace("_", " ") for name in shown))
+    for result in results:
+        table.add_row(result["name"], *(_figure(result.get(name)) for name in shown))
     return table
 
 
-def _costs(report: Report) -> Table:
-    processes = dict.fromkeys(name for each in report.results for name in each.get("cpu_s_per_million", {}))
+def _costs(costed: Sequence[Mapping[str, Any]]) -> Table:
+    processes = _names(result["cpu_s_per_million"] for result in costed)
     table = _table("CPU s a million readings", *processes)
-    for result in report.results:
-        cpu_s = result.get("cpu_s_per_million", {})
-        table.add_row(result["name"], *(_number(cpu_s.get(process)) for process in processes))
+    for result in costed:
+        cpu_s = result["cpu_s_per_million"]
+        table.add_row(result["name"], *(_figure(cpu_s.get(process)) for process in processes))
     return table
 
 
-def _stages(staged: list[dict[str, Any]]) -> Table:
+def _stages(staged: Sequence[Mapping[str, Any]]) -> Table:
     """Return microseconds a reading: CPU, and in brackets elapsed where that was measured."""
-    names = list(dict.fromkeys(name for result in staged for name in result["stages_us_per_reading"]["cpu"]))
+    names = _names(result["stages_us_per_reading"]["cpu"] for result in staged)
     table = _table("µs a reading: CPU (elapsed)", *(result["name"] for result in staged))
     for name in names:
         table.add_row(name, *(_budget(result["stages_us_per_reading"], name) for result in staged))
@@ -55,39 +61,65 @@ def _stages(staged: list[dict[str, Any]]) -> Table:
 
 def _budget(stages: Mapping[str, Mapping[str, float]], name: str) -> str:
     cpu, elapsed = stages["cpu"].get(name), stages["elapsed"].get(name)
-    return _number(cpu) if elapsed is None else f"{_number(cpu)} ({_number(elapsed)})"
+    return _figure(cpu) if elapsed is None else f"{_figure(cpu)} ({_figure(elapsed)})"
 
 
 def plot_of(report: Report) -> str:
     """Return the figures as an SVG document."""
+    title = f"streamgauge benchmark {report.benchmark}"
+    first = report.results[0]
+    if "samples" in first and isinstance(first["samples"], list):
+        xs = [sample["at_s"] for sample in first["samples"]]
+        lines = {words: [sample[name] for sample in first["samples"]] for name, words in SOAK_LINES.items()}
+        return line_chart(title, f"seconds; {where(report)}", xs, lines)
+    if "p50_ms" in first:
+        bars = [
+            Bar(f"{result['name']} {name.removesuffix('_ms')}", result[name], result[name], result[name])
+            for result in report.results
+            for name in PERCENTILES
+        ]
+        return bar_chart(title, f"ms from schedule to SELECT; {where(report)}", bars)
+    if "ns_per_reading" in first:
+        return bar_chart(title, f"ns a reading; {where(report)}", _bars(report.results, "ns_per_reading"))
     compared = [result for result in report.results if "share_of_raw_copy" in result]
-    bars = [
+    shown = [result for result in report.results if result["name"] == "raw_copy" or result in compared]
+    unit = "readings/s (share of raw COPY)" if compared else "readings/s"
+    return bar_chart(
+        title, f"{unit}; {where(report)}", _bars(shown if compared else report.results, "readings_per_s")
+    )
+
+
+def _bars(results: Iterable[Mapping[str, Any]], field: str) -> list[Bar]:
+    return [
         Bar(
-            _spaced(result["name"]),
-            result["readings_per_s"],
+            result["name"].replace("_", " "),
+            result[field],
             result["lowest"],
             result["highest"],
             f"({result['share_of_raw_copy']:.2f})" if "share_of_raw_copy" in result else "",
         )
-        for result in report.results
-        if not compared or result in compared or result["name"] == "raw_copy"
+        for result in results
     ]
-    share = " (share of raw COPY)" if compared else ""
-    return bar_chart(f"streamgauge benchmark {report.benchmark}", f"readings/s{share}; {where(report)}", bars)
 
 
 def where(report: Report) -> str:
-    """Return in a line what was measured and on what."""
+    """Return in a line what was measured on."""
     machine = report.machine
     return f"{machine['cores']} cores, {machine['cpu']}, {machine['commit']}, {machine['at'][:10]}"
 
 
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
+def _names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for mapping in mappings for name in mapping))
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _figure(value: Any) -> str:
+    if not _is_figure(value):
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.4g}"
 
 
 def _table(first: str, *headings: str) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,10 +16,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.companion import Companion
 from jobs.scratch import as_writer
+from streams.errors import UserError
 from streams.settings import Settings, state_dir
 
 ANSWER_S = 10.0
 STOP_WITHIN_S = 12.0
+READY_WITHIN_S = 60.0
+LOOK_EVERY_S = 0.05
 COMMAND = (sys.executable, "-m", "streams.worker")
 
 
@@ -34,7 +38,7 @@ class BenchmarkWorker(Companion):
 
     def __init__(self, number: int, topic: str, dsn: str, group: str, port: int) -> None:
         settings = Settings()
-        self._url = f"http://127.0.0.1:{port}/metrics"
+        self._pages = f"http://127.0.0.1:{port}"
         environment = {
             "STREAMGAUGE_KAFKA": settings.kafka,
             "STREAMGAUGE_DATABASE_URL": dsn,
@@ -49,8 +53,16 @@ class BenchmarkWorker(Companion):
 
     def stages(self) -> Stages:
         """Return what its stages took so far."""
-        with urllib.request.urlopen(self._url, timeout=ANSWER_S) as page:
+        with urllib.request.urlopen(f"{self._pages}/metrics", timeout=ANSWER_S) as page:
             return stages_of(page.read().decode())
+
+    def ready(self) -> bool:
+        """Tell whether it holds partitions."""
+        try:
+            with urllib.request.urlopen(f"{self._pages}/readyz", timeout=ANSWER_S):
+                return True
+        except OSError:
+            return False
 
 
 def stages_of(page: str) -> Stages:
@@ -82,6 +94,19 @@ def stages_together(workers: Sequence[BenchmarkWorker]) -> Stages:
         elapsed_s.update(stages.elapsed_s)
         cpu_s.update(stages.cpu_s)
     return Stages(elapsed_s, cpu_s)
+
+
+def wait_until_ready(workers: Sequence[BenchmarkWorker]) -> None:
+    """Return once every worker holds partitions. Raises UserError when one ends or does not get ready."""
+    deadline_s = time.monotonic() + READY_WITHIN_S
+    while not all(worker.ready() for worker in workers):
+        for worker in workers:
+            worker.check()
+        if time.monotonic() > deadline_s:
+            raise UserError(
+                f"the workers were not ready within {READY_WITHIN_S:.0f} s", hint=f"See {workers[0].log}"
+            )
+        time.sleep(LOOK_EVERY_S)
 
 
 @contextmanager

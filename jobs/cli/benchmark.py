@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Measure speed, side by side with what limits it.")
 
+PAGE_WIDTH = 200
+"""Characters in a line where there is no terminal that has its own."""
+
 ALL_ENCODINGS = "batch,single,json,json-array"
 
 Readings = Annotated[
@@ -25,6 +28,7 @@ SeriesCount = Annotated[int, typer.Option("--series", min=1, help="Distinct seri
 Batch = Annotated[int, typer.Option(min=1, max=100_000, help="Readings in a batch message.")]
 Partitions = Annotated[int, typer.Option(min=1, max=64, help="Partitions of each topic.")]
 Encodings = Annotated[str, typer.Option(help="Encodings to measure, with commas in between.")]
+WorkerCounts = Annotated[str, typer.Option(help="Numbers of workers, with commas in between.")]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there; - is standard output.")
 ]
@@ -47,9 +51,7 @@ def pipeline(
     batch: Batch = 100,
     partitions: Partitions = 4,
     encodings: Encodings = ALL_ENCODINGS,
-    workers: Annotated[
-        list[int] | None, typer.Option(min=1, max=16, help="Numbers of workers; default: 1 and 2.")
-    ] = None,
+    workers: WorkerCounts = "1,2",
     json_file: JsonFile = None,
     save: Save = None,
 ) -> None:
@@ -62,14 +64,16 @@ def pipeline(
     from jobs.benchmark.pipeline import measure
     from jobs.benchmark.report import Report
 
-    report = Report.begin("pipeline", _options(locals()))
+    options = _options(locals())
+    wanted, counts = _encodings(encodings), _counts(workers)
+    report = Report.begin("pipeline", options)
     report.results.extend(
         measure(
             readings,
             rounds,
             _shape(series, batch),
-            _encodings(encodings),
-            workers or [1, 2],
+            wanted,
+            counts,
             partitions,
             _say,
         )
@@ -95,10 +99,143 @@ def ceiling(
     from jobs.benchmark.ceiling import measure
     from jobs.benchmark.report import Report
 
-    report = Report.begin("ceiling", _options(locals()))
-    report.results.extend(
-        measure(readings, rounds, _shape(series, batch), _encodings(encodings), partitions, _say)
+    options, wanted = _options(locals()), _encodings(encodings)
+    report = Report.begin("ceiling", options)
+    report.results.extend(measure(readings, rounds, _shape(series, batch), wanted, partitions, _say))
+    _hand_out(report, json_file, save)
+
+
+@app.command(
+    epilog=examples(
+        "streamgauge benchmark latency --rates 20000 --seconds 30",
+        "streamgauge benchmark latency --json latency.json",
     )
+)
+def latency(
+    rates: Annotated[str, typer.Option(help="Readings a second, with commas in between.")] = "1e3,2e4,7.2e4",
+    seconds: Annotated[float, typer.Option(min=1, help="How long each rate is kept up.")] = 30,
+    rounds: Rounds = 3,
+    series: SeriesCount = 1_000,
+    batch: Batch = 100,
+    partitions: Partitions = 4,
+    json_file: JsonFile = None,
+    save: Save = None,
+) -> None:
+    """Measure from the scheduled sending of a reading to the SELECT that sees it.
+
+    Readings are sent on a schedule that waits for nothing; 100 a second are marked and looked for
+    every 5 ms.
+
+    Exit codes: 0 measured, 1 it could not be measured, 3 Kafka or the database is away.
+    """
+    from jobs.benchmark.latency import measure
+    from jobs.benchmark.report import Report
+
+    options, wanted = _options(locals()), _numbers(rates)
+    report = Report.begin("latency", options)
+    report.results.extend(measure(wanted, seconds, rounds, series, batch, partitions, _say))
+    _hand_out(report, json_file, save)
+
+
+@app.command(
+    epilog=examples(
+        "streamgauge benchmark scale --workers 1,2,4 --partitions 8",
+        "streamgauge benchmark scale --workers '' --series 1e3,1e4,1e5,5e5",
+        "streamgauge benchmark scale --workers '' --duplicates 0,10,50 --late 10",
+    )
+)
+def scale(
+    readings: Annotated[int, typer.Option(min=1_000, help="Readings in a run, without repeats.")] = 4_000_000,
+    rounds: Rounds = 3,
+    workers: WorkerCounts = "1,2,4",
+    series: Annotated[str, typer.Option(help="Numbers of series, with commas in between.")] = "",
+    duplicates: Annotated[
+        str, typer.Option(help="Percentages of messages that are repeats, with commas in between.")
+    ] = "",
+    late: Annotated[
+        str, typer.Option(help="Percentages of messages that come late, with commas in between.")
+    ] = "",
+    batch: Batch = 100,
+    partitions: Partitions = 8,
+    json_file: JsonFile = None,
+    save: Save = None,
+) -> None:
+    """Measure rate and CPU against the number of workers and of series, repeats and late readings.
+
+    Exit codes: 0 measured, 1 it could not be measured, 3 Kafka or the database is away.
+    """
+    from jobs.benchmark.dirt import Dirt
+    from jobs.benchmark.report import Report
+    from jobs.benchmark.scale import measure
+
+    options = _options(locals())
+    dirts = [Dirt(repeated=number / 100) for number in _numbers(duplicates)]
+    dirts += [Dirt(late=number / 100) for number in _numbers(late)]
+    counts, series_counts = _counts(workers), _counts(series)
+    report = Report.begin("scale", options)
+    report.results.extend(
+        measure(readings, rounds, _shape(1_000, batch), counts, series_counts, dirts, partitions, _say)
+    )
+    _hand_out(report, json_file, save)
+
+
+@app.command(epilog=examples("streamgauge benchmark soak --minutes 20 --save docs/benchmarks"))
+def soak(
+    minutes: Annotated[float, typer.Option(min=0.05, help="How long.")] = 20,
+    rate: Annotated[float, typer.Option(min=1, help="Readings a second.")] = 72_000,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 5,
+    series: SeriesCount = 10_000,
+    batch: Batch = 100,
+    partitions: Partitions = 4,
+    json_file: JsonFile = None,
+    save: Save = None,
+) -> None:
+    """Keep up a load and watch memory, lag, table and WAL; a leak or growing lag fails it.
+
+    Exit codes: 0 nothing grew that should not, 1 something did, 3 Kafka or the database is away.
+    """
+    from jobs.benchmark.report import Report
+    from jobs.benchmark.soak import measure
+    from streams.errors import UserError
+
+    report = Report.begin("soak", _options(locals()))
+    result, faults = measure(rate, minutes, every, series, batch, partitions, _say)
+    report.results.append(result)
+    _hand_out(report, json_file, save)
+    if faults:
+        raise UserError("; ".join(faults), hint="Its samples are in the report: --json FILE")
+
+
+@app.command(
+    epilog=examples(
+        "streamgauge benchmark micro --json before.json",
+        "streamgauge benchmark micro --against before.json",
+    )
+)
+def micro(
+    readings: Readings = 200_000,
+    rounds: Rounds = 7,
+    series: SeriesCount = 1_000,
+    batch: Batch = 100,
+    encodings: Encodings = ALL_ENCODINGS,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="Figures to compare with."),
+    ] = None,
+    json_file: JsonFile = None,
+    save: Save = None,
+) -> None:
+    """Time each stage of the core alone, in nanoseconds a reading; needs no stack.
+
+    Exit codes: 0 measured, 1 it could not be measured.
+    """
+    from jobs.benchmark.micro import held_against, measure
+    from jobs.benchmark.report import Report, read_results
+
+    options, wanted = _options(locals()), _encodings(encodings)
+    report = Report.begin("micro", options)
+    found = measure(readings, rounds, _shape(series, batch), wanted, _say)
+    report.results.extend(held_against(found, read_results(against)) if against else found)
     _hand_out(report, json_file, save)
 
 
@@ -128,6 +265,19 @@ def _encodings(names: str) -> list[Any]:
     return [Encoding(name) for name in names.split(",")]
 
 
+def _numbers(text: str) -> list[float]:
+    from streams.errors import UsageError
+
+    try:
+        return [float(number) for number in text.split(",") if number.strip()]
+    except ValueError:
+        raise UsageError(f"{text!r} is no list of numbers", hint="Put commas in between: 1,2,4") from None
+
+
+def _counts(text: str) -> list[int]:
+    return [int(number) for number in _numbers(text)]
+
+
 def _say(words: str) -> None:
     typer.echo(words, err=True)
 
@@ -139,8 +289,9 @@ def _hand_out(report: Report, json_file: Path | None, save: Path | None) -> None
     if json_file == Path("-"):
         print_json(report.document())
     else:
+        screen = console()
         for table in tables_of(report):
-            console().print(table)
+            screen.print(table, width=None if screen.is_terminal else PAGE_WIDTH, crop=False)
         if json_file is not None:
             report.write(json_file)
     if save is not None:

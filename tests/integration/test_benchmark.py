@@ -8,8 +8,9 @@ import numpy as np
 import psycopg
 import pytest
 
-from jobs.benchmark import ceiling, pipeline
+from jobs.benchmark import ceiling, latency, pipeline, scale, soak
 from jobs.benchmark.backlog import Shape
+from jobs.benchmark.dirt import Dirt
 from jobs.benchmark.raw_copy import raw_copy, read_back
 from jobs.generate import Encoding
 from jobs.scratch import as_writer, empty_database
@@ -52,6 +53,28 @@ def test_ceiling_tells_each_limit_alone() -> None:
 
     assert list(found) == ["raw_copy", "fetch_batched", "decode_batched"]
     assert all(result["readings_per_s"] > 0 for result in found.values())
+
+
+def test_latency_times_marked_readings() -> None:
+    (result,) = latency.measure([500.0], 1.0, 1, 100, 100, 2, print)
+
+    assert 0 < result["p50_ms"] <= result["p99_ms"] <= result["max_ms"]
+    assert result["samples"] >= 90
+    assert "generator" in result["cpu_s_per_million"]
+
+
+def test_scale_measures_more_series_and_repeats() -> None:
+    found = by_name(scale.measure(20_000, 1, SHAPE, [], [400], [Dirt(repeated=0.5)], 4, print))
+
+    assert list(found) == ["400_series", "repeated_50%"]
+    assert all(result["readings_per_s"] > 0 for result in found.values())
+
+
+def test_soak_watches_what_grows() -> None:
+    result, _ = soak.measure(1_000.0, 0.05, 0.5, 100, 100, 2, print)
+
+    assert result["samples"][-1]["stored"] > 1_000
+    assert all(result["samples"][-1][name] > 0 for name in ("worker_bytes", "table_bytes", "wal_bytes"))
 
 
 def test_raw_copy_sends_what_the_pipeline_stored_flush_by_flush(database: str) -> None:

@@ -1,0 +1,180 @@
+"""Each stage of the core alone, in nanoseconds a reading: to see what a change of it does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jobs.benchmark.alone import rechunked
+from jobs.benchmark.backlog import Shape, load_of
+from jobs.benchmark.figures import Figure
+from jobs.benchmark.rounds import Say
+from jobs.generate import Encoding, messages
+from sinks.timescale.copy import encode_readings
+from streams.core.batch import Columns, Messages
+from streams.core.decode import Decoder
+from streams.core.deduplicate import (
+    KEPT_FOREVER_US,
+    Deduplicator,
+    Judgement,
+    Rows,
+    series_time_order,
+)
+from streams.core.identities import Stored
+from streams.core.limits import Limits
+from streams.core.sequences import Sequences
+from streams.core.series import SeriesTable
+from streams.core.validate import Validator
+
+MEMORY_BYTES = 256 << 20
+
+
+class Stage(NamedTuple):
+    """What is measured: ``prepare`` is not timed, what it returns is."""
+
+    name: str
+    readings: int
+    prepare: Callable[[], Callable[[], object]]
+
+
+class NoHistory:
+    """A database that holds nothing: memory has to know everything."""
+
+    def stored(self, series_id: Any, time_us: Any) -> Stored:  # noqa: ARG002
+        """Answer that nothing is stored."""
+        return Stored.nothing(len(series_id))
+
+    def revision(self, series_id: int, time_us: int) -> int:  # noqa: ARG002
+        """Answer that nothing was revised."""
+        return 0
+
+
+def chunks_of(readings: int, encoding: Encoding, shape: Shape) -> list[Messages]:
+    """Return a load as a worker would fetch it, without a broker."""
+    load = load_of(readings, encoding, shape)
+    sent = list(messages(load))
+    offsets = np.arange(len(sent))
+    stamps_ms = np.full(len(sent), load.last_us // 1000 + 1000)
+    whole = Messages([each.value for each in sent], [each.key for each in sent], offsets, stamps_ms)
+    return list(rechunked([whole]))
+
+
+def stages(readings: int, shape: Shape, encodings: Sequence[Encoding]) -> list[Stage]:
+    """Return all stages with their input; decoding has one for each encoding."""
+    found = []
+    for encoding in encodings:
+        chunks = chunks_of(readings, encoding, shape)
+
+        def decode(chunks: list[Messages] = chunks) -> Callable[[], object]:
+            decoder = Decoder(Limits(), SeriesTable())
+            decoder.decode(chunks[0])  # its names are known in a worker that runs
+            return lambda: [decoder.decode(chunk) for chunk in chunks]
+
+        found.append(Stage(f"decode_{encoding.value}", readings, decode))
+    return [*found, *_stages_of_columns(readings, shape)]
+
+
+def _stages_of_columns(readings: int, shape: Shape) -> list[Stage]:
+    decoder, validator = Decoder(Limits(), SeriesTable()), Validator(Limits())
+    chunks = [decoder.decode(chunk) for chunk in chunks_of(readings, Encoding.BATCH, shape)]
+    columns = Columns.concat([chunk.columns for chunk in chunks])
+    rows = _rows(columns)
+
+    def validate() -> Callable[[], object]:
+        return lambda: [validator.validate(chunk, decoder.series, decoder.producers) for chunk in chunks]
+
+    def sequences() -> Callable[[], object]:
+        seen = Sequences()
+        return lambda: seen.judge(columns.producer, columns.epoch, columns.sequence)
+
+    def judge_new() -> Callable[[], object]:
+        deduplicator = _deduplicator()
+        return lambda: deduplicator.judge(rows, NoHistory())
+
+    def take_in() -> Callable[[], object]:
+        deduplicator, judgement = _judged(rows)
+        return lambda: deduplicator.apply(rows, judgement)
+
+    def judge_repeated() -> Callable[[], object]:
+        deduplicator, judgement = _judged(rows)
+        deduplicator.apply(rows, judgement)
+        return lambda: deduplicator.judge(rows, NoHistory())
+
+    def sort() -> Callable[[], object]:
+        return lambda: series_time_order(rows.series_id, rows.time_us)
+
+    def encode() -> Callable[[], object]:
+        return lambda: encode_readings(rows.series_id, rows.time_us, rows.value, rows.quality)
+
+    return [
+        Stage("validate", readings, validate),
+        Stage("sequences", readings, sequences),
+        Stage("deduplicate_new", readings, judge_new),
+        Stage("deduplicate_take_in", readings, take_in),
+        Stage("deduplicate_repeated", readings, judge_repeated),
+        Stage("sort_by_series_and_time", readings, sort),
+        Stage("encode_copy", readings, encode),
+    ]
+
+
+def _rows(columns: Columns) -> Rows:
+    return Rows(
+        columns.series,
+        columns.time_us,
+        columns.value,
+        columns.quality,
+        columns.revision,
+        np.zeros(len(columns), np.bool_),
+    )
+
+
+def _deduplicator() -> Deduplicator:
+    return Deduplicator(MEMORY_BYTES, np.empty(0, np.int64), np.empty(0, np.int64), KEPT_FOREVER_US)
+
+
+def _judged(rows: Rows) -> tuple[Deduplicator, Judgement]:
+    deduplicator = _deduplicator()
+    return deduplicator, deduplicator.judge(rows, NoHistory())
+
+
+def measure(
+    readings: int, rounds: int, shape: Shape, encodings: Sequence[Encoding], say: Say
+) -> list[dict[str, Any]]:
+    """Time every stage once a round."""
+    taken_ns: dict[str, list[float]] = {}
+    found = stages(readings, shape, encodings)
+    for number in range(rounds):
+        say(f"round {number + 1} of {rounds}")
+        for stage in found:
+            run = stage.prepare()
+            began_ns = time.perf_counter_ns()
+            run()
+            taken_ns.setdefault(stage.name, []).append((time.perf_counter_ns() - began_ns) / stage.readings)
+    return [_result(name, Figure.of(taken)) for name, taken in taken_ns.items()]
+
+
+def _result(name: str, figure: Figure) -> dict[str, Any]:
+    told = {"ns_per_reading": figure.median, "lowest": figure.lowest, "highest": figure.highest}
+    return {"name": name, **{field: round(value, 2) for field, value in told.items()}}
+
+
+def held_against(
+    results: Sequence[dict[str, Any]], earlier: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Add to each result what it was before, and the change: 0.1 is ten percent slower.
+
+    The lowest of the rounds are compared, which other programs disturb least.
+
+    >>> now = [{"name": "validate", "ns_per_reading": 12.0, "lowest": 11.0, "highest": 13.0}]
+    >>> held_against(now, {"validate": {"lowest": 10.0}})[0]["change"]
+    0.1
+    """
+    return [
+        {**result, "before": was["lowest"], "change": round(result["lowest"] / was["lowest"] - 1, 3)}
+        if (was := earlier.get(result["name"]))
+        else result
+        for result in results
+    ]
