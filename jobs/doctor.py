@@ -23,6 +23,7 @@ from infra.stack.readiness import kafka_answers
 from infra.stack.state import State
 from jobs.topics import Action, TopicAdmin, plan, wanted_topics
 from sinks.timescale.migrate import pending
+from sinks.timescale.outbox import read_state
 from streams.errors import UserError
 from streams.settings import Settings, state_dir
 
@@ -140,6 +141,19 @@ def migrations(settings: Settings) -> Iterator[Finding]:
         yield ok("migrations", "the database is up to date")
 
 
+def outbox(settings: Settings) -> Iterator[Finding]:
+    """Whether what is to be sent to Kafka is sent."""
+    with psycopg.connect(settings.owner_dsn, connect_timeout=TIMEOUT_S) as connection:
+        if connection.execute("SELECT to_regclass('outbox_state')").fetchone() == (None,):
+            return  # the database is to be migrated first
+        state = read_state(connection)
+    advice = "See 'The outbox grows' in docs/runbook.md"
+    for trouble in state.trouble(settings.outbox_warn_s):
+        yield Finding("outbox", "problem" if state.refused else "warning", trouble, advice)
+    if not state.trouble(settings.outbox_warn_s):
+        yield ok("outbox", f"{state.waiting} messages wait")
+
+
 def cache(settings: Settings) -> Iterator[Finding]:
     """Whether Redis answers and bounds its memory."""
     url = settings.redis_url.get_secret_value()
@@ -238,6 +252,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "postgres": database,
     "roles": roles,
     "migrations": migrations,
+    "outbox": outbox,
     "clock": clock,
     "redis": cache,
     "listeners": listeners,

@@ -126,6 +126,7 @@ def wanted_topics(settings: Settings) -> list[Topic]:
         readings_partitions=settings.readings_partitions,
         replication=settings.replication_factor,
         max_message_bytes=settings.max_message_bytes,
+        dead_letters_topic=settings.dead_letters_topic,
     )
 
 

@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
+from io import BytesIO
 
 import orjson
+from fastavro import schemaless_reader
+
+from schemas.registry import ALLOWED, SINGLE_OBJECT_MARKER, SINGLE_OBJECT_PREFIX_BYTES
 
 WIDTH = 16
 SHOWN_BYTES = 1024
 
 
 def payload_lines(payload: bytes) -> Iterator[str]:
-    """Yield the lines that show a record's value: indented where it is JSON, else its first bytes.
+    """Yield the lines that show a record's value: its fields where it can be read, else its first bytes.
 
     >>> print(*payload_lines(b'{"value":1450}'), sep="\\n")
     {
       "value": 1450
     }
     """
+    document = _from_json(payload) or _from_avro(payload)
+    if document is not None:
+        yield from map(printable, document.decode().split("\n"))
+        return
+    yield from hexdump(payload[:SHOWN_BYTES])
+    if len(payload) > SHOWN_BYTES:
+        yield f"… {len(payload) - SHOWN_BYTES} bytes more; --json has them all"
+
+
+def _from_json(payload: bytes) -> bytes | None:
     try:
-        document = orjson.dumps(orjson.loads(payload), option=orjson.OPT_INDENT_2).decode()
+        return orjson.dumps(orjson.loads(payload), option=orjson.OPT_INDENT_2)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        yield from hexdump(payload[:SHOWN_BYTES])
-        if len(payload) > SHOWN_BYTES:
-            yield f"… {len(payload) - SHOWN_BYTES} bytes more; --json has them all"
-    else:
-        yield from map(printable, document.split("\n"))
+        return None
+
+
+def _from_avro(payload: bytes) -> bytes | None:
+    """Return the fields of a reading or a batch, as far as its schema goes, as JSON."""
+    prefix, body = payload[:SINGLE_OBJECT_PREFIX_BYTES], BytesIO(payload[SINGLE_OBJECT_PREFIX_BYTES:])
+    schema = ALLOWED.get(prefix.removeprefix(SINGLE_OBJECT_MARKER))
+    if schema is None or not prefix.startswith(SINGLE_OBJECT_MARKER):
+        return None
+    try:
+        fields = schemaless_reader(body, schema.parsed, None)
+        return orjson.dumps(fields, option=orjson.OPT_INDENT_2)
+    except (EOFError, ValueError, IndexError, OverflowError, struct.error, orjson.JSONEncodeError):
+        return None
 
 
 def hexdump(data: bytes) -> Iterator[str]:

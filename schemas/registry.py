@@ -2,7 +2,7 @@
 
 A message in Avro's single-object encoding begins with ``C3 01`` and the writer schema's CRC-64-AVRO
 fingerprint, least byte first; one in Confluent's wire format with ``00`` and the schema's number in
-a registry, most byte first. Only the schemas of this list are ever decoded.
+a registry, most byte first. Only the schemas of ``ALLOWED`` are ever decoded as readings.
 
 Source: Apache Avro 1.12 specification, "Single object encoding" and "Schema fingerprints".
 """
@@ -60,9 +60,10 @@ class Schema:
 
 READING_V1 = Schema.load("reading", 1)
 READING_BATCH_V1 = Schema.load("reading_batch", 1)
+DEAD_LETTER_V1 = Schema.load("dead_letter", 1)
 
 ALLOWED: dict[bytes, Schema] = {schema.fingerprint: schema for schema in (READING_V1, READING_BATCH_V1)}
-"""The schemas that are decoded, by fingerprint."""
+"""The schemas of readings, by fingerprint."""
 
 QUALITIES: tuple[str, ...] = ("good", "uncertain", "bad")
 """Names of the qualities 0, 1 and 2."""

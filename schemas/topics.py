@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+DEAD_LETTERS = "telemetry.dead-letters"
+
 DAY_MS = 24 * 60 * 60 * 1000
 
 
@@ -24,7 +26,12 @@ class Topic:
 
 
 def declared(
-    *, readings_topic: str, readings_partitions: int, replication: int, max_message_bytes: int
+    *,
+    readings_topic: str,
+    readings_partitions: int,
+    replication: int,
+    max_message_bytes: int,
+    dead_letters_topic: str = DEAD_LETTERS,
 ) -> list[Topic]:
     """Return all topics, set up for a cluster that keeps ``replication`` copies.
 
@@ -62,7 +69,13 @@ def declared(
         ),
         topic("telemetry.rollups", "aggregates of readings", "series", 8, retention_ms=_days(30)),
         topic("telemetry.anomalies", "what detectors found", "series", 4, retention_ms=_days(90)),
-        topic("telemetry.dead-letters", "refused input", "topic and partition", 1, retention_ms=_days(30)),
+        topic(
+            dead_letters_topic,
+            "refused records and readings: Avro DeadLetter",
+            "key of the refused record",
+            1,
+            retention_ms=_days(30),
+        ),
         topic(
             "alerts.events", "alerts raised, acknowledged, resolved", "alert id", 4, retention_ms=_days(365)
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
@@ -70,17 +71,19 @@ def judge_part(
     memory: PartitionMemory,
     history: History,
 ) -> JudgedPart:
-    """Sort out what is refused and what belongs to other partitions, and judge the rest."""
+    """Sort out what is refused and what belongs to other partitions, and judge the rest.
+
+    Tells ``part`` which of its readings are refused.
+    """
     refused = series_id == REFUSED
     own = (home == own_home) & ~refused
     foreign = ~own & ~refused
     outcome = memory.judge(columns, series_id, flush.series, flush.producers, history, own)
-    rejections = [
-        *part.rejections,
+    part.refused = [
         *(_series_limit(columns, row, flush) for row in np.flatnonzero(refused).tolist()),
         *outcome.rejections,
     ]
-    rejections.sort(key=lambda rejection: (rejection.offset, rejection.index))
+    rejections = sorted([*part.rejections, *part.refused], key=attrgetter("offset", "index"))
     return JudgedPart(part, outcome, rejections, columns.take(foreign), home[foreign])
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from streams.core.batch import Columns
+from streams.core.batch import Columns, Envelopes
 from streams.core.rejection import Rejection
 from streams.core.series import SeriesTable
 
@@ -34,7 +34,11 @@ class Progress:
 
 @dataclass(slots=True)
 class Part:
-    """What one flush holds of one partition: everything of the offsets ``[base, next)``."""
+    """What one flush holds of one partition: everything of the offsets ``[base, next)``.
+
+    ``envelopes`` tell the keys of its records. ``refused`` is told by the sink: which of the readings
+    it did not take.
+    """
 
     partition: Partition
     epoch: int
@@ -42,6 +46,8 @@ class Part:
     next: int
     columns: list[Columns] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
+    envelopes: list[Envelopes] = field(default_factory=list)
+    refused: list[Rejection] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

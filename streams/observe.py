@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter as Counts
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,6 +15,7 @@ import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from sinks.protocols import Part, Written
+from sinks.timescale.outbox import OutboxState
 
 SAMPLES_PER_FLUSH = 64
 WINDOW_S = 60.0
@@ -53,10 +55,27 @@ class Observer:
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
         )
+        self._outbox_messages = Gauge(
+            "streamgauge_outbox_messages",
+            "messages that wait to be sent to Kafka, of all workers; at most 100,000 are counted",
+            registry=registry,
+        )
+        self._outbox_oldest = Gauge(
+            "streamgauge_outbox_oldest_seconds", "how long the oldest of them has waited", registry=registry
+        )
+        self._outbox_refused = Gauge(
+            "streamgauge_outbox_refused", "messages that Kafka refused for good", registry=registry
+        )
         self.held = Gauge("streamgauge_partitions_held", "partitions this worker reads", registry=registry)
         self.halted = Gauge(
             "streamgauge_partitions_halted", "partitions that wait for an operator", registry=registry
         )
+
+    def outbox(self, state: OutboxState) -> None:
+        """Take over what was seen of the outbox."""
+        self._outbox_messages.set(state.waiting)
+        self._outbox_oldest.set(state.oldest_s)
+        self._outbox_refused.set(state.refused)
 
     def stored(self, parts: Iterable[Part], written: Written) -> None:
         """Count one committed transaction."""
@@ -67,8 +86,9 @@ class Observer:
             self._dispositions_total.labels(disposition).inc(count)
         self._flush_rows.observe(written.readings)
         for part in parts:
-            for rejection in part.rejections:
-                self._dead_letters_total.labels(rejection.reason.value).inc()
+            reasons = Counts(rejection.reason.value for rejection in (*part.rejections, *part.refused))
+            for reason, count in reasons.items():
+                self._dead_letters_total.labels(reason).inc(count)
             for columns in part.columns:
                 self._sample(now_s, columns.stamp_ms)
 

@@ -95,6 +95,13 @@ class Settings(BaseSettings):
         default=1, ge=1, description="replication of topics when they are created"
     )
 
+    dead_letters_topic: str = Field(
+        default="telemetry.dead-letters", description="topic that each dead letter is told on"
+    )
+    outbox_warn_s: float = Field(
+        default=60.0, gt=0, description="who looks is warned when a message waits longer than this to be sent"
+    )
+
     flush_rows: int = Field(
         default=100_000, ge=1, description="a flush holds about this many readings at most"
     )

@@ -70,6 +70,7 @@ class Worker:
                 self.owner_id,
                 Bounds(settings.max_series_per_tenant, settings.memory_mb * 1024 * 1024),
                 self._stopwatch,
+                settings.dead_letters_topic,
             )
         )
 
@@ -87,7 +88,13 @@ class Worker:
             fatal,
         )
         app = self._app(agent)
-        relay = OutboxRelay(settings.writer_dsn, settings.kafka, self.owner_id)
+        relay = OutboxRelay(
+            settings.writer_dsn,
+            settings.kafka,
+            self.owner_id,
+            warn_after_s=settings.outbox_warn_s,
+            tell=self._observer.outbox,
+        )
         url = await self._pages.start(settings.metrics_host, settings.metrics_port)
         log.info("Worker %s starts; its pages are at %s", self.owner_id, url)
         tasks = [asyncio.create_task(agent.flush_forever()), asyncio.create_task(self._tell_status(url))]

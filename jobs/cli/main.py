@@ -17,6 +17,7 @@ from jobs.cli import (
     collect,
     config,
     database,
+    dead_letters,
     demo,
     doctor,
     generate,
@@ -46,6 +47,7 @@ app.add_typer(top.app)
 app.add_typer(publish.app)
 app.add_typer(generate.app)
 app.add_typer(database.app)
+app.add_typer(dead_letters.app, name="dead-letters", help="Input that was refused, and why.")
 app.add_typer(producers.app)
 app.add_typer(verify.app)
 app.add_typer(benchmark.app, name="benchmark")

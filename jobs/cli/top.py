@@ -96,6 +96,7 @@ def watching(settings: Settings, tenant: str | None = None, pattern: str = "") -
             pattern=pattern,
             clock=lambda: datetime.now().astimezone(),
             monotonic_s=time.monotonic,
+            outbox_warn_s=settings.outbox_warn_s,
         )
     finally:
         metrics.close()

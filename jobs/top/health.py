@@ -10,6 +10,8 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from sinks.timescale.outbox import NOTHING_WAITS, STATE, OutboxState
+
 RATE_WINDOW_S = 5.0
 _TIMEOUT_S = 2.0
 
@@ -51,6 +53,7 @@ class Health:
     workers: Sequence[Mapping[str, Any]] = ()
     halted: Mapping[str, str] = field(default_factory=dict)
     rates: Sequence[float] = ()
+    outbox: OutboxState = NOTHING_WAITS
 
 
 class Rate:
@@ -91,6 +94,7 @@ def summarize(
     workers: Sequence[Mapping[str, Any]],
     rows_per_s: float | None,
     rates: Sequence[float],
+    outbox: OutboxState = NOTHING_WAITS,
 ) -> Health:
     """Put together what the database, Kafka and the workers say.
 
@@ -107,6 +111,7 @@ def summarize(
         workers=workers,
         halted={number: why for worker in workers for number, why in (worker.get("halted") or {}).items()},
         rates=rates,
+        outbox=outbox,
     )
 
 
@@ -181,4 +186,5 @@ class HealthWatch:
             self._rates.append(rows_per_s)
         # Workers of other pipelines may show their status in the same Redis.
         workers = [worker for worker in self._workers() if worker.get("group") == self._group]
-        return summarize(stored, self._ends.read(), workers, rows_per_s, tuple(self._rates))
+        outbox = OutboxState(*self._query(STATE, {})[0])
+        return summarize(stored, self._ends.read(), workers, rows_per_s, tuple(self._rates), outbox)

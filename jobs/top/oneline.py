@@ -55,6 +55,7 @@ def document(screen: Screen) -> dict[str, Any]:
             "latency_p99_ms": health.latency_p99_ms,
             "workers": [dict(worker) for worker in health.workers],
             "halted": dict(health.halted),
+            "outbox": health.outbox._asdict(),
         },
         "series": screen.series,
         "metrics": [

@@ -27,6 +27,7 @@ class Watch:
         pattern: str,
         clock: Callable[[], datetime],
         monotonic_s: Callable[[], float],
+        outbox_warn_s: float = 60.0,
     ) -> None:
         self._metrics = metrics
         self._health = health
@@ -34,6 +35,7 @@ class Watch:
         self._pattern = pattern
         self._clock = clock
         self._monotonic_s = monotonic_s
+        self._outbox_warn_s = outbox_warn_s
         self._series: list[Series] = []
         self._asked_s: float | None = None
 
@@ -48,7 +50,7 @@ class Watch:
             self._series = self._metrics.live_series(self._tenant, self._pattern)
             self._asked_s = now_s
         rows = self._metrics.rows(self._series[:most])
-        return Screen(self._clock(), health, rows, len(self._series), trouble(health))
+        return Screen(self._clock(), health, rows, len(self._series), trouble(health, self._outbox_warn_s))
 
     def try_read(self, most: int, former: Screen) -> Screen:
         """Return the screen of now; while the database is away, ``former`` with that said."""
@@ -61,9 +63,9 @@ class Watch:
             )
 
 
-def trouble(health: Health) -> tuple[str, ...]:
+def trouble(health: Health, outbox_warn_s: float) -> tuple[str, ...]:
     """Return what needs somebody's attention, a sentence each."""
     said = [f"partition {number} is halted: {why}" for number, why in sorted(health.halted.items())]
     if health.lag is None:
         said.append("Kafka does not answer: streamgauge doctor")
-    return tuple(said)
+    return (*said, *health.outbox.trouble(outbox_warn_s))

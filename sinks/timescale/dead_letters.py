@@ -1,69 +1,119 @@
-"""Refused input in table ``dead_letters``: written with a flush, listed and shown to operators."""
+"""Refused input, stored with a flush: a row of table ``dead_letters`` each, and a message for its topic."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-import psycopg
-from psycopg.rows import class_row
+import numpy as np
 
+from schemas.dead_letter import encode_dead_letter
 from sinks.judging import JudgedPart
+from sinks.protocols import Partition
+from sinks.timescale.history import timestamp
 from sinks.timescale.session import Connection
+from streams.core.rejection import Rejection
+from streams.core.validate import LATEST_US
+
+MAX_KEY_BYTES = 1_024
+"""So much of a record's key is that of its letter's message: with the payload it fits the topic."""
 
 _COPY = """
-    COPY dead_letters (topic, partition, "offset", index, reason, detail, payload, payload_bytes)
-    FROM STDIN (FORMAT BINARY)
+    COPY dead_letters (
+        topic, partition, "offset", index, reason, detail, payload, payload_bytes, key, kafka_time
+    ) FROM STDIN (FORMAT BINARY)
 """
-_TYPES = ["text", "int4", "int8", "int4", "text", "text", "bytea", "int4"]
+_TYPES = ["text", "int4", "int8", "int4", "text", "text", "bytea", "int4", "bytea", "timestamptz"]
 
-_COLUMNS = 'id, at, topic, partition, "offset", index, reason, detail, payload, payload_bytes'
-_LIST = f"""
-    SELECT {_COLUMNS} FROM dead_letters
-    WHERE (%(reason)s::text IS NULL OR reason = %(reason)s)
-      AND (%(topic)s::text IS NULL OR topic = %(topic)s)
-    ORDER BY id DESC LIMIT %(limit)s
-"""
-_SHOW = f"SELECT {_COLUMNS} FROM dead_letters WHERE id = %s"
+_COPY_MESSAGES = "COPY outbox (event_id, topic, key, value) FROM STDIN (FORMAT BINARY)"
+_MESSAGE_TYPES = ["text", "text", "bytea", "bytea"]
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """One stored dead letter; ``payload`` may be shorter than ``payload_bytes`` says it was."""
+class Letter(NamedTuple):
+    """A refusal, with where it happened and the key and Kafka timestamp of its record."""
 
-    id: int
-    at: datetime
-    topic: str
-    partition: int
-    offset: int
-    index: int
-    reason: str
-    detail: str
-    payload: bytes
-    payload_bytes: int
+    partition: Partition
+    rejection: Rejection
+    key: bytes | None
+    time_ms: int | None
+
+    @property
+    def event_id(self) -> str:
+        """The same whenever and by whom the record is read again."""
+        partition, refused = self.partition, self.rejection
+        return f"{partition.topic}/{partition.number}/{refused.offset}/{refused.index}"
+
+    def row(self) -> tuple[object, ...]:
+        """Return it as a row of ``dead_letters``."""
+        partition, refused = self.partition, self.rejection
+        return (
+            partition.topic,
+            partition.number,
+            refused.offset,
+            refused.index,
+            refused.reason.value,
+            storable(refused.detail),
+            refused.payload,
+            refused.payload_bytes,
+            self.key,
+            self._time(),
+        )
+
+    def message(self) -> bytes:
+        """Return it as the value of a Kafka message."""
+        refused = self.rejection
+        return encode_dead_letter(
+            topic=self.partition.topic,
+            partition=self.partition.number,
+            offset=refused.offset,
+            index=refused.index,
+            time_ms=self.time_ms,
+            reason=refused.reason.value,
+            detail=storable(refused.detail),
+            payload=refused.payload,
+            payload_bytes=refused.payload_bytes,
+        )
+
+    def _time(self) -> datetime | None:
+        return None if self.time_ms is None else timestamp(1000 * self.time_ms)
 
 
-def copy_dead_letters(session: Connection, parts: Sequence[JudgedPart]) -> None:
-    """Store the rejections of ``parts`` in the session's open transaction."""
-    if not any(part.rejections for part in parts):
+def copy_dead_letters(session: Connection, parts: Sequence[JudgedPart], topic: str) -> None:
+    """Store the rejections of ``parts``, and messages about them to ``topic``, in the open transaction."""
+    letters = [letter for part in parts for letter in letters_of(part)]
+    if not letters:
         return
-    with session.cursor() as cursor, cursor.copy(_COPY) as copy:
-        copy.set_types(_TYPES)
-        for part in parts:
-            for rejection in part.rejections:
-                copy.write_row(
-                    (
-                        part.part.partition.topic,
-                        part.part.partition.number,
-                        rejection.offset,
-                        rejection.index,
-                        rejection.reason.value,
-                        storable(rejection.detail),
-                        rejection.payload,
-                        rejection.payload_bytes,
-                    )
-                )
+    with session.cursor() as cursor:
+        with cursor.copy(_COPY) as copy:
+            copy.set_types(_TYPES)
+            for letter in letters:
+                copy.write_row(letter.row())
+        with cursor.copy(_COPY_MESSAGES) as copy:
+            copy.set_types(_MESSAGE_TYPES)
+            for letter in letters:
+                key = None if letter.key is None else letter.key[:MAX_KEY_BYTES]
+                copy.write_row((letter.event_id, topic, key, letter.message()))
+
+
+def letters_of(judged: JudgedPart) -> Iterator[Letter]:
+    """Yield the dead letters of one part, in log order."""
+    records = _records(judged)
+    for rejection in judged.rejections:
+        key, time_ms = records.get(rejection.offset, (None, -1))
+        known = 0 <= time_ms < LATEST_US // 1000
+        yield Letter(judged.part.partition, rejection, key, time_ms if known else None)
+
+
+def _records(judged: JudgedPart) -> dict[int, tuple[bytes | None, int]]:
+    """Return key and Kafka timestamp of the records that rejections are about, by offset."""
+    found: dict[int, tuple[bytes | None, int]] = {}
+    if judged.rejections:
+        wanted = np.array([rejection.offset for rejection in judged.rejections])
+        for offsets, keys, times_ms in judged.part.envelopes:
+            for row in np.flatnonzero(np.isin(offsets, wanted)).tolist():
+                found[int(offsets[row])] = keys[row], int(times_ms[row])
+    return found
 
 
 def storable(text: str) -> str:
@@ -73,18 +123,3 @@ def storable(text: str) -> str:
     'a\\\\0b'
     """
     return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def list_dead_letters(
-    dsn: str, limit: int, reason: str | None = None, topic: str | None = None
-) -> list[DeadLetter]:
-    """Return the newest ``limit`` dead letters, newest first. Raises ``psycopg.Error``."""
-    with psycopg.connect(dsn, row_factory=class_row(DeadLetter)) as connection:
-        arguments = {"limit": limit, "reason": reason, "topic": topic}
-        return connection.execute(_LIST, arguments).fetchall()
-
-
-def find_dead_letter(dsn: str, number: int) -> DeadLetter | None:
-    """Return the dead letter with that id, if there is one. Raises ``psycopg.Error``."""
-    with psycopg.connect(dsn, row_factory=class_row(DeadLetter)) as connection:
-        return connection.execute(_SHOW, (number,)).fetchone()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import errors
 
+from schemas.topics import DEAD_LETTERS
 from sinks.judging import JudgedPart, judge_part, total
 from sinks.protocols import Flush, Part, Partition, Progress, Written
 from sinks.timescale import transaction
@@ -51,11 +52,19 @@ class TimescaleSink:
     What it remembers of a partition is a cache of the database: a failure of any kind forgets it.
     """
 
-    def __init__(self, dsn: str, owner: str, bounds: Bounds | None = None, timed: Timed = untimed) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        owner: str,
+        bounds: Bounds | None = None,
+        timed: Timed = untimed,
+        dead_letters_topic: str = DEAD_LETTERS,
+    ) -> None:
         self._timed = timed
         self._dsn = dsn
         self._owner = owner
         self._bounds = bounds or Bounds()
+        self._dead_letters_topic = dead_letters_topic
         self._connection: Connection | None = None
         self._registry = SeriesRegistry(self._bounds.max_series_per_tenant)
         self._known: dict[Partition, _Known] = {}
@@ -104,7 +113,7 @@ class TimescaleSink:
             reach(Point.AFTER_COPY)
             with self._timed("journal"):
                 transaction.store_corrections(session, parts)
-                copy_dead_letters(session, parts)
+                copy_dead_letters(session, parts, self._dead_letters_topic)
                 transaction.forward(session, flush, parts, self._registry.homes)
                 for part in parts:
                     self._known[part.part.partition].note(session, part)

@@ -82,6 +82,7 @@ class Flusher:
         part.next = chunk.next
         part.columns.append(staged.decoded.columns)
         part.rejections.extend(staged.decoded.rejections)
+        part.envelopes.append(chunk.messages.envelopes)
         self._named = staged
         self._rows += len(staged.decoded.columns) + len(staged.decoded.rejections)
         if not self._work.is_set():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,14 @@ UNNUMBERED = -1
 """``sequence`` of a reading whose producer does not number its readings."""
 
 
+class Envelopes(NamedTuple):
+    """What is around the values of some records: all that is kept of them until they are stored."""
+
+    offsets: Int64
+    keys: Sequence[bytes | None]
+    timestamps_ms: Int64
+
+
 @dataclass(frozen=True, slots=True)
 class Messages:
     """The records of one fetched chunk of one partition, undecoded, in log order.
@@ -34,6 +43,11 @@ class Messages:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def envelopes(self) -> Envelopes:
+        """The records without their values."""
+        return Envelopes(self.offsets, self.keys, self.timestamps_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,11 @@ def test_readings_of_series_beyond_the_limit_are_dead_letters(place: Place) -> N
         (P1, 6, 4, Reason.SERIES_LIMIT),
     ]
     assert b'"metric":"d"' in place.dead_letters()[2][1].payload
+    assert [(letter.offset, letter.index) for part in flush.parts for letter in part.refused] == [
+        (0, 1),
+        (5, 0),
+        (6, 4),
+    ]
 
 
 def test_series_within_the_limit_go_on_after_it_was_reached(place: Place) -> None:

@@ -81,6 +81,11 @@ class Ingest:
     session: psycopg.Connection[Any]
     cleanup: ExitStack
 
+    @property
+    def letters_topic(self) -> str:
+        """Where this test's workers tell of dead letters."""
+        return f"{self.topic}.dead-letters"
+
     def worker(self, **environment: str) -> WorkerProcess:
         """Start a worker; it is killed at the end of the test if it still runs."""
         values = {
@@ -89,6 +94,7 @@ class Ingest:
             "STREAMGAUGE_DATABASE_URL": self.dsn,
             "STREAMGAUGE_REDIS_URL": self.settings.redis_url.get_secret_value(),
             "STREAMGAUGE_READINGS_TOPIC": self.topic,
+            "STREAMGAUGE_DEAD_LETTERS_TOPIC": self.letters_topic,
             "STREAMGAUGE_GROUP": self.topic,
             "STREAMGAUGE_SESSION_TIMEOUT_S": str(SESSION_S),
             "STREAMGAUGE_LOG_FORMAT": "human",
@@ -173,15 +179,22 @@ def ingest(dsn: str, directory: Path, partitions: int, config: dict[str, str]) -
     admin = AdminClient({"bootstrap.servers": settings.kafka})
     topic = f"test.{uuid4().hex[:10]}"
     topic_config = {"message.timestamp.type": "LogAppendTime", **config}
-    created = admin.create_topics([NewTopic(topic, partitions, 1, config=topic_config)])
-    created[topic].result(30)
+    letters_topic = f"{topic}.dead-letters"
+    made = [NewTopic(topic, partitions, 1, config=topic_config), NewTopic(letters_topic, 1, 1)]
+    for creation in admin.create_topics(made).values():
+        creation.result(30)
     with ExitStack() as cleanup, psycopg.connect(dsn, autocommit=True) as session:
         session.execute(
             "TRUNCATE readings, dead_letters, progress, series, tenants, producers, producer_journal, "
             "reading_versions, outbox"
         )
-        cleanup.callback(lambda: admin.delete_topics([topic])[topic].result(30))
+        for name in (topic, letters_topic):
+            cleanup.callback(_delete_topic, admin, name)
         yield Ingest(topic, dsn, settings, directory, admin, session, cleanup)
+
+
+def _delete_topic(admin: AdminClient, name: str) -> None:
+    admin.delete_topics([name])[name].result(30)
 
 
 def load(readings: int, encoding: Encoding = Encoding.BATCH, **changed: Any) -> Load:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 from pydantic import SecretStr
 
@@ -106,3 +107,20 @@ def test_the_verb_ends_with_one_when_something_is_wrong_and_prints_json(settings
     assert (code, answer["ok"]) == (0, True), answer
     code, answer = run(**right, STREAMGAUGE_REDIS_URL="redis://127.0.0.1:1/0")
     assert (code, answer["ok"]) == (1, False)
+
+
+def test_what_waits_too_long_to_be_sent_is_a_warning_and_what_was_refused_a_problem(
+    settings: Settings,
+) -> None:
+    assert levels(settings, "outbox") == {"ok"}
+    with psycopg.connect(settings.owner_dsn, autocommit=True) as owner:
+        owner.execute(
+            "INSERT INTO outbox (event_id, topic, value, created_at)"
+            " VALUES ('a', 'pumps', '', now() - INTERVAL '61 seconds')"
+        )
+        try:
+            assert levels(settings, "outbox") == {"warning"}
+            owner.execute("UPDATE outbox SET refused = 'Broker: Message size too large'")
+            assert levels(settings, "outbox") == {"problem"}
+        finally:
+            owner.execute("TRUNCATE outbox")

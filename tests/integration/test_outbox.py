@@ -1,8 +1,13 @@
-"""The relay: nothing of the outbox is lost, order is kept, repeats carry the same id."""
+"""The relay: nothing of the outbox is lost, order is kept, repeats carry the same id, topics are apart."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -10,6 +15,8 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from sinks.outbox import OutboxRelay
+from sinks.timescale.outbox import OutboxState
+from streams.failpoints import VARIABLE
 from streams.settings import Settings
 from tests.databases import as_writer
 from tests.integration.ingest import eventually
@@ -30,6 +37,16 @@ def add(outbox: psycopg.Connection[Any], topic: str, numbers: range, partition: 
         cursor.executemany(ADD, [(f"id-{n}", topic, partition, b"k", b"%d" % n) for n in numbers])
 
 
+@contextmanager
+def relaying(database: str, stack: Settings, owner: str = "a", **options: Any) -> Iterator[OutboxRelay]:
+    relay = OutboxRelay(as_writer(database), stack.kafka, owner, **options)
+    relay.start()
+    try:
+        yield relay
+    finally:
+        relay.stop(10)
+
+
 def left(outbox: psycopg.Connection[Any]) -> int:
     ((count,),) = outbox.execute("SELECT count(*) FROM outbox").fetchall()
     return int(count)
@@ -41,7 +58,7 @@ def sent(stack: Settings, topic: str, at_least: int) -> list[tuple[str, str]]:
     consumer.assign([TopicPartition(topic, 0, 0)])
     messages: list[tuple[str, str]] = []
     while len(messages) < at_least:
-        got = consumer.consume(100, 30)
+        got = consumer.consume(min(100, at_least - len(messages)), 30)
         assert got, f"{len(messages)} of {at_least} messages arrived"
         for message in got:
             event_id, value = dict(message.headers() or [])["event_id"], message.value()
@@ -94,3 +111,109 @@ def test_a_message_that_cannot_be_sent_stays_and_is_sent_once_it_can(
     eventually(lambda: left(outbox) == 0, "the outbox to be empty")
     relay.stop(10)
     assert {value for _, value in sent(stack, topic, 3)} == {"0", "1", "2"}
+
+
+RELAY_PROCESS = """
+import sys, threading
+from sinks.outbox import OutboxRelay
+from streams.failpoints import switch_on
+switch_on()
+OutboxRelay(sys.argv[1], sys.argv[2], "killed").start()
+threading.Event().wait()
+"""
+
+
+def kill_between_send_and_mark(database: str, stack: Settings) -> None:
+    """Let a relay send what there is, and end it before it can mark that."""
+    command = [sys.executable, "-c", RELAY_PROCESS, as_writer(database), stack.kafka]
+    environment = {**os.environ, VARIABLE: "before_mark:kill"}
+    ended = subprocess.run(command, env=environment, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGKILL
+
+
+def test_killed_between_send_and_mark_it_repeats_with_the_same_ids_and_leaves_no_gap(
+    outbox: psycopg.Connection[Any], database: str, stack: Settings, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic()
+    add(outbox, topic, range(100))
+    kill_between_send_and_mark(database, stack)
+    assert len(sent(stack, topic, 100)) == 100
+    assert left(outbox) == 100
+    add(outbox, topic, range(100, 150))
+    with relaying(database, stack):
+        eventually(lambda: left(outbox) == 0, "another relay to send")
+    once = [(f"id-{n}", str(n)) for n in range(150)]
+    assert sent(stack, topic, 250) == once[:100] + once
+
+
+def test_what_kafka_refuses_for_good_is_set_aside_with_its_reason_and_the_rest_goes_on(
+    outbox: psycopg.Connection[Any], database: str, stack: Settings, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic(max_message_bytes="2000")
+    add(outbox, topic, range(500))  # in batches that are larger than the topic takes
+    outbox.execute(ADD, ("large", topic, 0, b"k", os.urandom(5000)))
+    add(outbox, topic, range(500, 510))
+    with relaying(database, stack):
+        eventually(lambda: left(outbox) == 1, "all others to be sent")
+    assert {value for _, value in sent(stack, topic, 510)} == {str(n) for n in range(510)}
+    assert outbox.execute("SELECT event_id, refused FROM outbox").fetchall() == [
+        ("large", "Broker: Message size too large")
+    ]
+    (state,) = outbox.execute("SELECT waiting, waiting_since, refused FROM outbox_state").fetchall()
+    assert state == (0, None, 1)
+
+    outbox.execute("UPDATE outbox SET refused = NULL, value = '510'")
+    with relaying(database, stack, "b"):
+        eventually(lambda: left(outbox) == 0, "it to be sent after it was put right")
+
+
+def test_a_topic_that_cannot_be_sent_to_waits_alone_and_says_so(
+    outbox: psycopg.Connection[Any],
+    database: str,
+    stack: Settings,
+    new_topic: Callable[..., str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stuck, open_ = sorted([new_topic(), new_topic()])
+    add(outbox, stuck, range(3), partition=7)
+    add(outbox, open_, range(2500))
+    with relaying(database, stack):
+        eventually(lambda: left(outbox) == 3, "the other topic to be empty")
+        assert len(sent(stack, open_, 2500)) == 2500
+    assert f"The outbox waits for topic {stuck}: Local: Unknown partition" in caplog.text
+    outbox.execute("UPDATE outbox SET partition = 0")
+    with relaying(database, stack, "b"):
+        eventually(lambda: left(outbox) == 0, "it to go on")
+    assert [value for _, value in sent(stack, stuck, 3)] == ["0", "1", "2"]
+
+
+def test_the_state_of_the_outbox_is_told_and_what_waits_too_long_is_warned_of(
+    outbox: psycopg.Connection[Any],
+    database: str,
+    stack: Settings,
+    new_topic: Callable[..., str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    add(outbox, new_topic(), range(3), partition=7)
+    outbox.execute("UPDATE outbox SET created_at = now() - INTERVAL '90 seconds'")
+    told: list[OutboxState] = []
+    with relaying(database, stack, warn_after_s=89.0, tell=told.append):
+        eventually(lambda: bool(told), "the state")
+        eventually(lambda: "messages wait in the outbox" in caplog.text, "the warning")
+    assert (told[0].waiting, told[0].refused) == (3, 0)
+    assert told[0].oldest_s >= 90
+    assert "3 messages wait in the outbox, the oldest for 9" in caplog.text
+
+
+def test_a_message_without_a_key_has_none(
+    outbox: psycopg.Connection[Any], database: str, stack: Settings, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic()
+    outbox.execute(ADD, ("keyless", topic, 0, None, b"v"))
+    with relaying(database, stack):
+        eventually(lambda: left(outbox) == 0, "it to be sent")
+    consumer = Consumer({"bootstrap.servers": stack.kafka, "group.id": topic})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    (message,) = consumer.consume(1, 30)
+    assert (message.key(), message.value()) == (None, b"v")
+    consumer.close()

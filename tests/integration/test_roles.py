@@ -20,6 +20,7 @@ READER = {
     "producer_gaps": "r",
     "readings_named": "r",
     "pipeline_progress": "r",
+    "outbox_state": "r",
 }
 WRITER = {
     "readings": "ar",
@@ -36,6 +37,7 @@ WRITER = {
     "raw_retention": "r",
     "readings_named": "r",
     "pipeline_progress": "r",
+    "outbox_state": "r",
 }
 LETTERS = {"INSERT": "a", "SELECT": "r", "UPDATE": "w", "DELETE": "d", "TRUNCATE": "D"}
 
@@ -103,6 +105,8 @@ def analyst(database: str) -> Iterator[psycopg.Connection]:
     "forbidden",
     [
         "SELECT payload FROM dead_letters",
+        "SELECT key FROM dead_letters",
+        "SELECT * FROM outbox",
         "SELECT epoch FROM progress",
         "SELECT * FROM tenants",
         "SELECT claim_partition('readings', 0, 'me', 0)",

@@ -63,6 +63,7 @@ def test_as_json_everything_is_there_in_its_own_unit() -> None:
     assert told["at"] == "2026-01-02T03:04:05.000+00:00"
     assert told["pipeline"]["rows_per_s"] == 31.5
     assert told["pipeline"]["lag"] is None
+    assert told["pipeline"]["outbox"] == {"waiting": 0, "oldest_s": 0.0, "refused": 0}
     assert told["series"] == 7
     assert told["metrics"] == [
         {

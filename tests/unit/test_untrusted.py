@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.untrusted import hexdump, payload_lines, printable
+from schemas.encode import SeriesRef, encode_batch, encode_reading
 
 
 @given(st.binary(max_size=200))
@@ -38,3 +39,29 @@ def test_a_long_payload_says_how_much_is_not_shown() -> None:
 
 def test_json_cannot_clear_the_screen() -> None:
     assert list(payload_lines('"\x9b2J"'.encode())) == ['"\\x9b2J"']
+
+
+AVRO = [
+    encode_reading(source="pump-1", metric="rpm", time_us=1_790_000_000_000_000, value=1450.0),
+    encode_batch(
+        producer="gateway-7",
+        series=[SeriesRef("pump-1", "rpm", {"unit": "/min"})],
+        series_index=[0, 0],
+        time_us=[1, 2],
+        value=[1.0, float("nan")],
+    ),
+]
+
+
+def test_avro_of_a_known_schema_is_shown_by_its_fields() -> None:
+    single, batch = ("\n".join(payload_lines(message)) for message in AVRO)
+    assert '  "metric": "rpm"' in single
+    assert '  "time": "2026-09-21T14:13:20+00:00"' in single
+    assert '  "producer": "gateway-7"' in batch
+
+
+@given(st.sampled_from(AVRO), st.integers(10, 60), st.binary(min_size=1, max_size=10))
+def test_broken_avro_is_shown_one_way_or_the_other(message: bytes, place: int, broken: bytes) -> None:
+    lines = list(payload_lines(message[:place] + broken + message[place + 1 :]))
+    assert lines
+    assert all(line.isprintable() for line in lines)

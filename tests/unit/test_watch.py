@@ -12,6 +12,7 @@ from jobs.top.health import Health, HealthWatch, KafkaEnds, summarize
 from jobs.top.metrics import MetricsReader
 from jobs.top.view import Screen
 from jobs.top.watch import Watch, trouble
+from sinks.timescale.outbox import OutboxState
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/none"
@@ -47,8 +48,14 @@ def test_a_sample_without_the_database_is_an_error() -> None:
 def test_what_needs_attention_is_told() -> None:
     halted: Health = summarize([], None, [{"halted": {"3": "offset 7 is not in the log"}}], None, [])
 
-    assert trouble(HEALTH) == ()
-    assert trouble(halted) == (
+    late: Health = summarize([], {}, [], None, [], OutboxState(7, 61.0, 2))
+
+    assert trouble(HEALTH, 60.0) == ()
+    assert trouble(late, 60.0) == (
+        "7 messages wait in the outbox, the oldest for 61 s",
+        "Kafka refused 2 messages of the outbox for good",
+    )
+    assert trouble(halted, 60.0) == (
         "partition 3 is halted: offset 7 is not in the log",
         "Kafka does not answer: streamgauge doctor",
     )
