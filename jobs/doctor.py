@@ -33,6 +33,11 @@ LOW_DISK_BYTES = 5 << 30
 LOOPBACK = {"127.0.0.1", "localhost", "::1", "[::1]"}
 START = "Start the local stack: streamgauge stack up"
 
+_HALTS = """
+    SELECT topic, partition, reason, to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI UTC')
+    FROM public.halts ORDER BY topic, partition
+"""
+
 EDITIONS = {
     "timescale": "Community edition: columnstore compression is on",
     "apache": "Apache edition: no compression, and nothing here depends on it",
@@ -154,6 +159,19 @@ def outbox(settings: Settings) -> Iterator[Finding]:
         yield ok("outbox", f"{state.waiting} messages wait")
 
 
+def halts(settings: Settings) -> Iterator[Finding]:
+    """Whether every partition is read."""
+    with psycopg.connect(settings.owner_dsn, connect_timeout=TIMEOUT_S) as connection:
+        if connection.execute("SELECT to_regclass('public.halts')").fetchone() == (None,):
+            return  # the check of migrations has said it
+        found = connection.execute(_HALTS).fetchall()
+    for topic, number, reason, since in found:
+        what, _, command = reason.rpartition(": ")
+        yield Finding("partitions", "problem", f"{topic}/{number}, since {since}: {what}", f"Run: {command}")
+    if not found:
+        yield ok("partitions", "none is halted")
+
+
 def cache(settings: Settings) -> Iterator[Finding]:
     """Whether Redis answers and bounds its memory."""
     url = settings.redis_url.get_secret_value()
@@ -253,6 +271,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "roles": roles,
     "migrations": migrations,
     "outbox": outbox,
+    "partitions": halts,
     "clock": clock,
     "redis": cache,
     "listeners": listeners,

@@ -6,6 +6,7 @@ Several sinks on one store behave as several workers on one database.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
@@ -13,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from sinks.judging import REFUSED, JudgedPart, judge_part, total
-from sinks.protocols import Fenced, Flush, Part, Partition, Progress, Written
+from sinks.protocols import LOOK_BACK, Fenced, Flush, HaltKind, Part, Partition, Progress, Suspicion, Written
 from streams.core.batch import Columns, Int64
 from streams.core.deduplicate import KEPT_FOREVER_US, Deduplicator, Version
 from streams.core.identities import Stored
 from streams.core.partition import PartitionMemory
-from streams.core.rejection import Rejection
+from streams.core.rejection import Reason, Rejection
 from streams.core.series import SeriesKey
 
 SeriesName = tuple[str, str, str]
@@ -36,9 +37,14 @@ class StoredReading:
 
 @dataclass(slots=True)
 class MemoryStore:
-    """What every sink on this store has made visible. ``outbox`` holds what was forwarded, and where to."""
+    """What every sink on this store has made visible. ``outbox`` holds what was forwarded, and where to.
+
+    ``claimed_at`` is the offset at which the owner of a partition found it, while it holds it.
+    """
 
     progress: dict[Partition, Progress] = field(default_factory=dict)
+    claimed_at: dict[Partition, int] = field(default_factory=dict)
+    halts: dict[Partition, HaltKind] = field(default_factory=dict)
     stored: dict[tuple[int, int], StoredReading] = field(default_factory=dict)
     versions: set[Version] = field(default_factory=set)
     dead_letters: list[tuple[Partition, Rejection]] = field(default_factory=list)
@@ -81,14 +87,34 @@ class MemorySink:
     def __init__(self, store: MemoryStore, max_series_per_tenant: int = 1_000_000) -> None:
         self._store = store
         self._max_series_per_tenant = max_series_per_tenant
+        self._epochs: dict[Partition, int] = {}
+        self._attempting: set[Partition] = set()
 
-    def claim(self, partition: Partition, owner: str, start: int) -> Progress:
+    def claim(
+        self, partition: Partition, owner: str, start: int, end: int = 0, topic_id: str | None = None
+    ) -> Progress:
         """Take ``partition`` over; see :class:`~sinks.protocols.ReadingsSink`."""
         with self._store.lock:
             before = self._store.progress.get(partition, Progress(0, start, owner))
-            claimed = Progress(before.epoch + 1, before.next_offset, owner)
+            claimed = replace(
+                before,
+                epoch=before.epoch + 1,
+                owner=owner,
+                topic_id=before.topic_id or topic_id,
+                suspicion=before.suspicion._replace(strikes=self._strikes(partition, before, owner, end)),
+            )
             self._store.progress[partition] = claimed
+            self._store.claimed_at[partition] = claimed.next_offset
+            self._epochs[partition] = claimed.epoch
             return claimed
+
+    def _strikes(self, partition: Partition, before: Progress, owner: str, end: int) -> int:
+        claimed_at, strikes = self._store.claimed_at.get(partition), before.suspicion.strikes
+        if before.next_offset >= end:
+            return 0
+        if claimed_at is None or owner == before.owner:
+            return strikes
+        return strikes + 1 if before.next_offset == claimed_at or strikes else 0
 
     def progress(self, partitions: list[Partition]) -> dict[Partition, Progress]:
         """Return the stored progress of those ``partitions`` that have one."""
@@ -105,10 +131,57 @@ class MemorySink:
                 self._check(part)
             for judged in parts:
                 self._store_part(judged)
+                self._attempting.discard(judged.part.partition)
         return total(parts)
 
+    def halt(self, partition: Partition, epoch: int, kind: HaltKind, reason: str) -> None:
+        """Note a halt; see :class:`~sinks.protocols.ReadingsSink`."""
+        with self._store.lock:
+            before = self._held(partition, epoch)
+            self._store.progress[partition] = replace(before, epoch=epoch + 1, halted=reason)
+            self._store.halts[partition] = kind
+            self._store.claimed_at.pop(partition, None)
+
+    def attempt(self, partition: Partition, epoch: int, offset: int) -> None:
+        """Note an attempt; see :class:`~sinks.protocols.ReadingsSink`."""
+        with self._store.lock:
+            before = self._held(partition, epoch)
+            strikes, attempting, attempts, _ = before.suspicion
+            attempts = attempts + 1 if attempting == offset else 1
+            suspicion = Suspicion(strikes, offset, attempts, self._quarantined(partition, offset))
+            self._store.progress[partition] = replace(before, suspicion=suspicion)
+            self._attempting.add(partition)
+
+    def absolve(self, partition: Partition, epoch: int) -> None:
+        """Forget strikes and attempts; see :class:`~sinks.protocols.ReadingsSink`."""
+        with self._store.lock, suppress(Fenced):
+            before = self._held(partition, epoch)
+            self._store.progress[partition] = replace(before, suspicion=Suspicion())
+            self._attempting.discard(partition)
+
+    def _quarantined(self, partition: Partition, offset: int) -> int:
+        return sum(
+            where == partition
+            and letter.reason is Reason.POISON
+            and offset - LOOK_BACK <= letter.offset < offset
+            for where, letter in self._store.dead_letters
+        )
+
+    def _held(self, partition: Partition, epoch: int) -> Progress:
+        stored = self._store.progress.get(partition)
+        if stored is None or stored.epoch != epoch:
+            raise Fenced(f"{partition} is not held under epoch {epoch}")
+        return stored
+
     def release(self, partition: Partition) -> None:
-        """Keep what is remembered: it is the store's, and always true."""
+        """Note that it was given up; what is remembered is the store's, and always true."""
+        with self._store.lock, suppress(Fenced):
+            before = self._held(partition, self._epochs.pop(partition, 0))
+            self._store.claimed_at.pop(partition, None)
+            if partition in self._attempting:
+                suspicion = before.suspicion._replace(attempts=before.suspicion.attempts - 1)
+                self._store.progress[partition] = replace(before, suspicion=suspicion)
+            self._attempting.discard(partition)
 
     def close(self) -> None:
         """Keep the store as it is: it belongs to whoever made it."""

@@ -6,8 +6,9 @@ visible together or not at all. All methods block; the agent calls them from one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from streams.core.batch import Columns, Envelopes
@@ -23,13 +24,47 @@ class Partition:
     number: int
 
 
+class Suspicion(NamedTuple):
+    """What speaks against the records that come next.
+
+    ``strikes`` owners in a row ended without giving the partition up and before they had stored
+    anything. The record at ``attempting`` was worked on alone ``attempts`` times and is not stored;
+    of the ``LOOK_BACK`` offsets before it, ``quarantined`` hold records that were refused as poison.
+    """
+
+    strikes: int = 0
+    attempting: int | None = None
+    attempts: int = 0
+    quarantined: int = 0
+
+
+LOOK_BACK = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one partition is stored: the next offset to read, under the owner's epoch."""
+    """How far one partition is stored: the next offset to read, under the owner's epoch.
+
+    ``topic_id`` is Kafka's id of the topic that this is an offset of, None where it is not known.
+    ``halted`` says why nobody may read the partition; empty where that is not so. ``suspicion`` is
+    told by a claim alone.
+    """
 
     epoch: int
     next_offset: int
     owner: str
+    topic_id: str | None = None
+    halted: str = ""
+    suspicion: Suspicion = field(default=Suspicion(), compare=False)
+
+
+class HaltKind(StrEnum):
+    """Why going on with a partition would mean to guess."""
+
+    DELETED = "deleted"
+    TRUNCATED = "truncated"
+    RECREATED = "recreated"
+    POISON = "poison"
 
 
 @dataclass(slots=True)
@@ -74,7 +109,13 @@ class SinkError(Exception):
 
 
 class SinkUnavailable(SinkError):  # noqa: N818 - reads as what happened
-    """The sink cannot be reached now; nothing is known to be written; try again."""
+    """The sink cannot be reached now; nothing is known to be written; try again.
+
+    ``sent`` is what becomes of each part's readings if they turn out to be written after all; empty
+    where their commit was not asked for.
+    """
+
+    sent: Mapping[Partition, Written] = {}
 
 
 class Fenced(SinkError):  # noqa: N818 - reads as what happened
@@ -84,11 +125,16 @@ class Fenced(SinkError):  # noqa: N818 - reads as what happened
 class ReadingsSink(Protocol):
     """A place that readings go to, with the offset they were read from."""
 
-    def claim(self, partition: Partition, owner: str, start: int) -> Progress:
+    def claim(
+        self, partition: Partition, owner: str, start: int, end: int = 0, topic_id: str | None = None
+    ) -> Progress:
         """Take ``partition`` over: raise its epoch by one and fence every earlier owner.
 
-        ``start`` is the next offset of a partition that was never claimed before. What the former
-        owner left open is ended. Raises :class:`SinkUnavailable`.
+        The log holds the offsets ``[start, end)`` of the topic with that id; ``start`` is the next
+        offset of a partition that was never claimed before, and ``topic_id`` is remembered where
+        none was known. A former owner, other than this one, counts as a strike when it did not
+        :meth:`release` the partition and stored nothing of what the log holds, or after such a one.
+        What it left open is ended. Raises :class:`SinkUnavailable`.
         """
 
     def progress(self, partitions: list[Partition]) -> dict[Partition, Progress]:
@@ -106,8 +152,29 @@ class ReadingsSink(Protocol):
         the outcome is not known: then read :meth:`progress` and decide.
         """
 
+    def halt(self, partition: Partition, epoch: int, kind: HaltKind, reason: str) -> None:
+        """Note that nobody may read ``partition`` until somebody decides, and raise its epoch.
+
+        Raises :class:`Fenced` when its epoch is not ``epoch``, :class:`SinkUnavailable`.
+        """
+
+    def attempt(self, partition: Partition, epoch: int, offset: int) -> None:
+        """Note, before it is done, that the record at ``offset`` is worked on alone.
+
+        Raises :class:`Fenced` when the partition's epoch is not ``epoch``, :class:`SinkUnavailable`.
+        """
+
+    def absolve(self, partition: Partition, epoch: int) -> None:
+        """Forget strikes and attempts, if the partition's epoch is ``epoch``: nothing speaks against
+        its records. Raises :class:`SinkUnavailable`.
+        """
+
     def release(self, partition: Partition) -> None:
-        """Forget what is remembered of a partition that was given up, or never claimed."""
+        """Forget what is remembered of a partition that was given up, or never claimed.
+
+        Where it is still this sink's, note that it was given up in good order, as far as that can be
+        done now; an attempt that was under way is not counted then.
+        """
 
     def close(self) -> None:
         """Release what the sink holds. It may not be used afterwards."""

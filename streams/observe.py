@@ -66,9 +66,17 @@ class Observer:
         self._outbox_refused = Gauge(
             "streamgauge_outbox_refused", "messages that Kafka refused for good", registry=registry
         )
-        self.held = Gauge("streamgauge_partitions_held", "partitions this worker reads", registry=registry)
-        self.halted = Gauge(
+        self._partitions_held = Gauge(
+            "streamgauge_partitions_held", "partitions this worker reads", registry=registry
+        )
+        self._partitions_halted = Gauge(
             "streamgauge_partitions_halted", "partitions that wait for an operator", registry=registry
+        )
+        self._halted = Gauge(
+            "streamgauge_partition_halted",
+            "1 for each partition that waits for an operator",
+            ["topic", "partition"],
+            registry=registry,
         )
 
     def outbox(self, state: OutboxState) -> None:
@@ -91,6 +99,15 @@ class Observer:
                 self._dead_letters_total.labels(reason).inc(count)
             for columns in part.columns:
                 self._sample(now_s, columns.stamp_ms)
+
+    def holds(self, held: int, halted: Iterable[tuple[str, int]]) -> None:
+        """Show how many partitions are held, and which are halted."""
+        named = list(halted)
+        self._partitions_held.set(held)
+        self._partitions_halted.set(len(named))
+        self._halted.clear()
+        for topic, number in named:
+            self._halted.labels(topic, number).set(1)
 
     def _sample(self, now_s: float, stamp_ms: npt.NDArray[np.int64]) -> None:
         if not len(stamp_ms):

@@ -128,6 +128,9 @@ class Settings(BaseSettings):
     max_series_per_tenant: int = Field(
         default=1_000_000, ge=1, description="series beyond this are dead letters"
     )
+    poison_after: int = Field(
+        default=3, ge=1, description="a record that kills so many workers, alone, is a dead letter"
+    )
     memory_mb: int = Field(
         default=256, ge=1, description="a worker remembers recent readings in this much, to know repeats"
     )

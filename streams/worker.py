@@ -38,6 +38,7 @@ from streams.preflight import wait_until_ready
 from streams.schema_registry import SchemaRegistry
 from streams.settings import Settings, state_dir
 from streams.stopwatch import Stopwatch
+from streams.topic_ids import KafkaTopicIds
 from streams.transport.app import ChunkApp
 from streams.transport.chunk import Chunk
 from streams.web import Pages
@@ -84,6 +85,8 @@ class Worker:
             self._sink,
             FlushPolicy(settings.flush_rows, settings.flush_ms / 1000),
             self._observer,
+            KafkaTopicIds(settings.kafka),
+            settings.poison_after,
             settings.session_timeout_s / 2,
             fatal,
         )
@@ -97,7 +100,11 @@ class Worker:
         )
         url = await self._pages.start(settings.metrics_host, settings.metrics_port)
         log.info("Worker %s starts; its pages are at %s", self.owner_id, url)
-        tasks = [asyncio.create_task(agent.flush_forever()), asyncio.create_task(self._tell_status(url))]
+        tasks = [
+            asyncio.create_task(agent.flush_forever()),
+            asyncio.create_task(agent.guard_forever()),
+            asyncio.create_task(self._tell_status(url)),
+        ]
         relay.start()
         try:
             await app.start()
@@ -157,6 +164,7 @@ class Worker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S):
                 await app.chunk_consumer.tell_stored()
+                agent.ownership.retain(set())
                 await app.chunk_consumer.leave_on_stop()
                 await app.stop()
         log.info("Stopped")
@@ -165,7 +173,7 @@ class Worker:
         ownership = self._agent.ownership
         if ownership.halted:
             return "; ".join(
-                f"{tp.topic}/{tp.partition} is halted: {why}" for tp, why in ownership.halted.items()
+                f"{tp.topic}/{tp.partition} is halted: {halt.reason}" for tp, halt in ownership.halted.items()
             )
         return "" if ownership.held else "no partition is assigned"
 
@@ -173,15 +181,14 @@ class Worker:
         while True:
             await asyncio.sleep(STATUS_EVERY_S)
             ownership = self._agent.ownership
-            self._observer.held.set(len(ownership.held))
-            self._observer.halted.set(len(ownership.halted))
+            self._observer.holds(len(ownership.held), ownership.halted)
             status = {
                 **self._observer.status(),
                 "owner": self.owner_id,
                 "group": self._settings.group,
                 "host": socket.gethostname(),
                 "partitions": sorted(tp.partition for tp in ownership.held),
-                "halted": {str(tp.partition): why for tp, why in ownership.halted.items()},
+                "halted": {str(tp.partition): halt.reason for tp, halt in ownership.halted.items()},
                 "metrics_url": f"{metrics_url}/metrics",
             }
             await asyncio.to_thread(self._board.publish, self.owner_id, status, STATUS_TTL_S)

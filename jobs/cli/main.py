@@ -23,6 +23,7 @@ from jobs.cli import (
     generate,
     producers,
     publish,
+    resume,
     stack,
     top,
     topics,
@@ -49,6 +50,7 @@ app.add_typer(generate.app)
 app.add_typer(database.app)
 app.add_typer(dead_letters.app, name="dead-letters", help="Input that was refused, and why.")
 app.add_typer(producers.app)
+app.add_typer(resume.app)
 app.add_typer(verify.app)
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(stack.app, name="stack")

@@ -19,6 +19,7 @@ PROGRESS = """
     SELECT partition, next_offset, written, dead_letters FROM pipeline_progress
     WHERE topic = %(topic)s
 """
+HALTS = "SELECT partition, reason FROM halts WHERE topic = %(topic)s ORDER BY partition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ def summarize(
     workers: Sequence[Mapping[str, Any]],
     rows_per_s: float | None,
     rates: Sequence[float],
+    halted: Mapping[str, str],
     outbox: OutboxState = NOTHING_WAITS,
 ) -> Health:
     """Put together what the database, Kafka and the workers say.
@@ -109,7 +111,7 @@ def summarize(
         latency_p50_ms=_weighted(workers, "latency_p50_ms"),
         latency_p99_ms=max(_known(workers, "latency_p99_ms"), default=None),
         workers=workers,
-        halted={number: why for worker in workers for number, why in (worker.get("halted") or {}).items()},
+        halted=halted,
         rates=rates,
         outbox=outbox,
     )
@@ -187,4 +189,5 @@ class HealthWatch:
         # Workers of other pipelines may show their status in the same Redis.
         workers = [worker for worker in self._workers() if worker.get("group") == self._group]
         outbox = OutboxState(*self._query(STATE, {})[0])
-        return summarize(stored, self._ends.read(), workers, rows_per_s, tuple(self._rates), outbox)
+        halted = {str(number): why for number, why in self._query(HALTS, {"topic": self._topic})}
+        return summarize(stored, self._ends.read(), workers, rows_per_s, tuple(self._rates), halted, outbox)

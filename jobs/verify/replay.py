@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from jobs.verify.log import Bounds, Log
 from jobs.verify.oracle import Fate, Oracle, Reading, Row
 from jobs.verify.report import PartitionReport
 from jobs.verify.snapshot import Connection, Home, Stored, load_dead_letters
+from streams.core.batch import Messages
 from streams.core.pipeline import Pipeline, Staged
 from streams.core.rejection import Reason
 
@@ -36,15 +37,19 @@ class Replay:
         """Return what the log gives up to the stored offset; nothing where there is no log."""
         if log is None:
             return PartitionReport(stored, None)
-        own, cut = (self._topic, stored.partition), log.start > 0
+        own, cut = (self._topic, stored.partition), PartitionReport(stored, log).is_cut
         reasons = (*_TOLD_BY_DEAD_LETTERS, Reason.CONFLICT) if cut else _TOLD_BY_DEAD_LETTERS
         refused = load_dead_letters(self._session, *own, reasons)
+        poison = {offset for offset, _ in load_dead_letters(self._session, *own, (Reason.POISON,))}
         oracle = Oracle(conflicts_known=cut)
         handed_over: dict[tuple[int, int], Row] = {}
         records = readings = 0
-        for messages in self._log.read(stored.partition, log.start, min(stored.next_offset, log.end)):
+        for fetched in self._log.read(stored.partition, log.start, min(stored.next_offset, log.end)):
+            decided = without(fetched, stored.left_out or [])
+            messages = without(decided, [(offset, offset + 1) for offset in poison])
             staged = self._pipeline(messages)
-            records += len(messages)
+            records += len(decided)
+            oracle.counts[Fate.DEAD_LETTER] += len(decided) - len(messages)
             readings += len(staged.decoded.columns)
             oracle.counts[Fate.DEAD_LETTER] += len(staged.decoded.rejections)
             for place, home, reading in self._readings(staged):
@@ -84,3 +89,24 @@ class Replay:
                 home,
                 Reading(home.series_id, time_us, bits, quality, revision, sender, epoch, sequence),
             )
+
+
+def without(messages: Messages, ranges: Sequence[tuple[int, int]]) -> Messages:
+    """Return those messages whose offsets lie in none of the ``ranges`` ``[start, end)``.
+
+    >>> without(Messages([b"a", b"b"], [None, None], np.array([4, 5]), np.array([0, 0])), [(5, 9)]).values
+    [b'a']
+    """
+    offsets = messages.offsets
+    kept = np.ones(len(offsets), np.bool_)
+    for start, end in ranges:
+        kept &= (offsets < start) | (offsets >= end)
+    if kept.all():
+        return messages
+    rows = np.flatnonzero(kept).tolist()
+    return Messages(
+        [messages.values[row] for row in rows],
+        [messages.keys[row] for row in rows],
+        offsets[kept],
+        messages.timestamps_ms[kept],
+    )

@@ -31,12 +31,17 @@ class PartitionReport:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the log has lost its beginning."""
-        return self.log is not None and self.log.start > 0
+        """Whether the log has lost its beginning, or another was stored before it."""
+        return self.log is not None and (self.log.start > 0 or self.stored.left_out is not None)
 
     @property
     def counts_agree(self) -> bool:
-        """Whether progress counts what the log gives; no less, where the log has lost its beginning."""
+        """Whether progress counts what the log gives; no less, where the log has lost its beginning.
+
+        Where somebody decided what is read again or left out, counts tell nothing.
+        """
+        if self.stored.left_out is not None:
+            return True
         if self.is_cut:
             return sum(self.stored.counts.values()) >= sum(self.counts.values())
         return all(self.counts.get(fate, 0) == self.stored.counts[fate] for fate in Fate)

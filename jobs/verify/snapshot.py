@@ -31,6 +31,10 @@ _PROGRESS = """
     SELECT partition, next_offset, written, duplicates, corrections, dead_letters, forwarded
     FROM progress WHERE topic = %s ORDER BY partition
 """
+_RESUMPTIONS = """
+    SELECT partition, from_offset, to_offset, from_topic_id IS DISTINCT FROM to_topic_id
+    FROM resumptions WHERE topic = %s ORDER BY id
+"""
 _SERIES = "SELECT tenant, source, metric, series_id, home_topic, home_partition FROM series"
 _SAID = """
     SELECT "offset", index FROM dead_letters
@@ -44,11 +48,16 @@ _WAITING = """
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What table ``progress`` says of one partition."""
+    """What table ``progress`` says of one partition.
+
+    ``left_out`` are the offsets ``[start, end)`` that somebody decided to leave out; None where nobody
+    ever decided where the partition goes on.
+    """
 
     partition: int
     next_offset: int
     counts: dict[Fate, int]
+    left_out: list[tuple[int, int]] | None = None
 
 
 class Home(NamedTuple):
@@ -91,10 +100,22 @@ def load_progress(session: Connection, topic: str) -> list[Stored]:
             "the database is of an earlier release of this program", hint="Run `streamgauge migrate`."
         ) from error
     order = (Fate.WRITTEN, Fate.DUPLICATE, Fate.CORRECTION, Fate.DEAD_LETTER, Fate.FORWARDED)
+    left_out = _left_out(session, topic)
     return [
-        Stored(partition, next_offset, dict(zip(order, counts, strict=True)))
+        Stored(partition, next_offset, dict(zip(order, counts, strict=True)), left_out.get(partition))
         for partition, next_offset, *counts in rows
     ]
+
+
+def _left_out(session: Connection, topic: str) -> dict[int, list[tuple[int, int]]]:
+    found: dict[int, list[tuple[int, int]]] = {}
+    for partition, from_offset, to_offset, recreated in session.execute(_RESUMPTIONS, (topic,)):
+        begin = 0 if recreated else from_offset
+        # What is read again is left out no longer, and of another topic it never was.
+        kept = [] if recreated else found.get(partition, [])
+        ranges = [*((start, min(end, to_offset)) for start, end in kept), (begin, to_offset)]
+        found[partition] = [(start, end) for start, end in ranges if start < end]
+    return found
 
 
 def load_homes(session: Connection) -> dict[Name, Home]:

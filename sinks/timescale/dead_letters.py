@@ -13,11 +13,11 @@ from sinks.judging import JudgedPart
 from sinks.protocols import Partition
 from sinks.timescale.history import timestamp
 from sinks.timescale.session import Connection
-from streams.core.rejection import Rejection
+from streams.core.rejection import MAX_PAYLOAD_BYTES, Rejection
 from streams.core.validate import LATEST_US
 
 MAX_KEY_BYTES = 1_024
-"""So much of a record's key is that of its letter's message: with the payload it fits the topic."""
+"""So much of a record's key is that of its letter's message: with the payload, cut, it fits the topic."""
 
 _COPY = """
     COPY dead_letters (
@@ -71,7 +71,7 @@ class Letter(NamedTuple):
             time_ms=self.time_ms,
             reason=refused.reason.value,
             detail=storable(refused.detail),
-            payload=refused.payload,
+            payload=refused.payload[:MAX_PAYLOAD_BYTES],
             payload_bytes=refused.payload_bytes,
         )
 

@@ -69,7 +69,12 @@ def pending(dsn: str) -> list[str]:
     """
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("SET search_path TO public")
-        return [migration.name for migration in _missing(connection)]
+        return lacking(connection)
+
+
+def lacking(connection: Connection) -> list[str]:
+    """Return the same as :func:`pending`, asked by a connection whose search path is ``public``."""
+    return [migration.name for migration in _missing(connection)]
 
 
 def migrate(dsn: str, dry_run: bool = False) -> list[str]:

@@ -11,11 +11,21 @@ from psycopg import errors
 
 from schemas.topics import DEAD_LETTERS
 from sinks.judging import JudgedPart, judge_part, total
-from sinks.protocols import Flush, Part, Partition, Progress, Written
-from sinks.timescale import transaction
+from sinks.protocols import (
+    Flush,
+    HaltKind,
+    Part,
+    Partition,
+    Progress,
+    SinkError,
+    SinkUnavailable,
+    Written,
+)
+from sinks.timescale import claims, transaction
 from sinks.timescale.dead_letters import copy_dead_letters
 from sinks.timescale.history import DatabaseHistory, kept_from_us, load_memory
 from sinks.timescale.journal import Journal, load_journal
+from sinks.timescale.migrate import lacking
 from sinks.timescale.registry import SeriesRegistry
 from sinks.timescale.session import Connection, connect, translated
 from streams.core.batch import Columns
@@ -26,12 +36,6 @@ from streams.failpoints import Point, reach
 
 CLAIM_ATTEMPTS = 3
 MEMORY_BYTES = 256 * 1024 * 1024
-
-_CLAIM = "SELECT epoch, next_offset FROM claim_partition(%s, %s, %s, %s)"
-_PROGRESS = """
-    SELECT topic, partition, epoch, next_offset, owner
-    FROM progress JOIN unnest(%s::text[], %s::int[]) AS asked (topic, partition) USING (topic, partition)
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,13 @@ class TimescaleSink:
         self._registry = SeriesRegistry(self._bounds.max_series_per_tenant)
         self._known: dict[Partition, _Known] = {}
         self._kept_from_us = KEPT_FOREVER_US
+        self._epochs: dict[Partition, int] = {}
+        self._attempting: set[Partition] = set()
+        self._sent: dict[Partition, Written] = {}
 
-    def claim(self, partition: Partition, owner: str, start: int) -> Progress:
+    def claim(
+        self, partition: Partition, owner: str, start: int, end: int = 0, topic_id: str | None = None
+    ) -> Progress:
         """Take ``partition`` over; see :class:`~sinks.protocols.ReadingsSink`.
 
         Each attempt waits at most five seconds for a predecessor whose transaction holds the row,
@@ -79,23 +88,36 @@ class TimescaleSink:
         with self._session() as session:
             for _ in range(CLAIM_ATTEMPTS - 1):
                 with suppress(errors.LockNotAvailable):
-                    progress = _claim(session, partition, owner, start)
+                    progress = claims.claim(session, partition, owner, start, end, topic_id)
                     break
             else:
-                progress = _claim(session, partition, owner, start)
+                progress = claims.claim(session, partition, owner, start, end, topic_id)
             reach(Point.DURING_CLAIM)
+            self._epochs[partition] = progress.epoch
             self._knowledge(session, partition, progress.epoch)
             return progress
 
     def progress(self, partitions: list[Partition]) -> dict[Partition, Progress]:
         """Return the stored progress of those ``partitions`` that have one."""
-        topics = [partition.topic for partition in partitions]
-        numbers = [partition.number for partition in partitions]
         with self._session() as session:
-            return {
-                Partition(topic, number): Progress(epoch, next_offset, owner)
-                for topic, number, epoch, next_offset, owner in session.execute(_PROGRESS, (topics, numbers))
-            }
+            return claims.progress(session, partitions)
+
+    def halt(self, partition: Partition, epoch: int, kind: HaltKind, reason: str) -> None:
+        """Note a halt; see :class:`~sinks.protocols.ReadingsSink`."""
+        with self._session() as session:
+            claims.halt(session, partition, epoch, kind, reason)
+
+    def attempt(self, partition: Partition, epoch: int, offset: int) -> None:
+        """Note an attempt; see :class:`~sinks.protocols.ReadingsSink`."""
+        with self._session() as session:
+            claims.attempt(session, partition, epoch, offset)
+        self._attempting.add(partition)
+
+    def absolve(self, partition: Partition, epoch: int) -> None:
+        """Forget strikes and attempts; see :class:`~sinks.protocols.ReadingsSink`."""
+        with self._session() as session:
+            claims.absolve(session, partition, epoch)
+        self._attempting.discard(partition)
 
     def write(self, flush: Flush) -> Written:
         """Make the flush visible in one transaction; see :class:`~sinks.protocols.ReadingsSink`.
@@ -118,16 +140,25 @@ class TimescaleSink:
                 for part in parts:
                     self._known[part.part.partition].note(session, part)
             reach(Point.BEFORE_SWAP)
+            self._sent = {part.part.partition: part.counts for part in parts}
             with self._timed("commit"):
                 transaction.advance_and_commit(session, parts, self._kept_from_us)
             reach(Point.AFTER_COMMIT)
             with self._timed("deduplicate"):
                 for part in parts:
                     self._known[part.part.partition].committed(part)
+            self._attempting -= self._sent.keys()
+            self._sent = {}
         return total(parts)
 
     def release(self, partition: Partition) -> None:
         """Forget what is remembered of ``partition``; see :class:`~sinks.protocols.ReadingsSink`."""
+        epoch = self._epochs.pop(partition, None)
+        attempting = partition in self._attempting
+        self._attempting.discard(partition)
+        if epoch is not None and self._connection is not None:
+            with suppress(SinkError), self._session() as session:
+                claims.release(session, partition, epoch, attempting=attempting)
         self._known.pop(partition, None)
         self._share_memory()
 
@@ -144,14 +175,22 @@ class TimescaleSink:
             if self._connection is None:
                 self._forget()
                 self._connection = connect(self._dsn, self._owner)
+                _check_schema(self._connection)
                 self._kept_from_us = kept_from_us(self._connection)
             yield self._connection
         except psycopg.Error as error:
             self.close()
-            raise translated(error) from error
+            problem, sent = translated(error), self._take_sent()
+            if isinstance(problem, SinkUnavailable):
+                problem.sent = sent
+            raise problem from error
         except BaseException:
             self.close()
             raise
+
+    def _take_sent(self) -> dict[Partition, Written]:
+        sent, self._sent = self._sent, {}
+        return sent
 
     def _forget(self) -> None:
         self._registry.forget()
@@ -206,8 +245,6 @@ class _Known:
         self.memory.apply(judged.outcome)
 
 
-def _claim(session: Connection, partition: Partition, owner: str, start: int) -> Progress:
-    ((epoch, next_offset),) = session.execute(
-        _CLAIM, (partition.topic, partition.number, owner, start)
-    ).fetchall()
-    return Progress(epoch, next_offset, owner)
+def _check_schema(session: Connection) -> None:
+    if missing := lacking(session):
+        raise SinkUnavailable(f"the database lacks {', '.join(missing)}: run `streamgauge migrate`")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from faust.types import TP
 
 from sinks.protocols import Fenced, Flush, Part, Partition, Progress, SinkUnavailable, Written
 from streams.agents.ownership import Held, Ownership, partition_of, tp_of
+from streams.agents.patience import Patience
 from streams.agents.sink_thread import SinkThread
 from streams.core.batch import Columns, Decoded
 from streams.core.pipeline import Staged
@@ -23,9 +24,6 @@ from streams.core.series import SeriesTable
 from streams.transport.chunk import Chunk
 
 log = logging.getLogger(__name__)
-
-BACKOFF_FIRST_S = 0.05
-BACKOFF_MOST_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +44,15 @@ class Flusher:
         ownership: Ownership,
         on_stored: Callable[[Iterable[Part], Written], None],
         on_lost: Callable[[TP], None],
+        on_delayed: Callable[[TP], Awaitable[None]],
     ) -> None:
         self._policy = policy
         self._sink = sink
         self._ownership = ownership
         self._on_stored = on_stored
         self._on_lost = on_lost
+        self._on_delayed = on_delayed
+        self.rows_stored = 0
         self._parts: dict[Partition, Part] = {}
         self._named = Staged(Decoded(Columns.empty(), []), SeriesTable(), ("",))
         self._rows = 0
@@ -134,30 +135,35 @@ class Flusher:
         return parts, named
 
     async def _store(self, parts: list[Part], named: Staged) -> None:
-        backoff_s = BACKOFF_FIRST_S
+        patience = Patience()
+        sent: dict[Partition, Written] = {}
         while parts:
             try:
                 written = await self._sink.write(Flush(parts, named.series, named.producers))
             except (Fenced, SinkUnavailable) as problem:
                 log.warning("A flush of %d partitions did not succeed: %s", len(parts), problem)
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, BACKOFF_MOST_S)
-                parts = self._unsettled(parts, await self._progress(parts))
+                if isinstance(problem, SinkUnavailable):
+                    # What a later attempt is told was judged beside the rows of the one that landed.
+                    sent = {**problem.sent, **sent}
+                for part in parts:
+                    await self._on_delayed(tp_of(part.partition))
+                await patience.wait()
+                parts = self._unsettled(parts, await self._progress(parts, patience), sent)
             else:
                 self._settled(parts, written)
                 return
 
-    async def _progress(self, parts: list[Part]) -> dict[Partition, Progress]:
-        backoff_s = BACKOFF_FIRST_S
+    async def _progress(self, parts: list[Part], patience: Patience) -> dict[Partition, Progress]:
         while True:
             try:
                 return await self._sink.progress([part.partition for part in parts])
             except SinkUnavailable as problem:
                 log.warning("The database is away, readings wait in Kafka: %s", problem)
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, BACKOFF_MOST_S)
+                await patience.wait()
 
-    def _unsettled(self, parts: list[Part], stored: dict[Partition, Progress]) -> list[Part]:
+    def _unsettled(
+        self, parts: list[Part], stored: dict[Partition, Progress], sent: dict[Partition, Written]
+    ) -> list[Part]:
         """Return the parts to write again: those of which progress says that nothing was written.
 
         One that is stored after all settles an ambiguous commit. Any other has a new owner.
@@ -169,8 +175,7 @@ class Flusher:
             if position == (part.epoch, part.base):
                 again.append(part)
             elif position == (part.epoch, part.next):
-                rows = sum(map(len, part.columns))
-                self._settled([part], Written(rows, len(part.rejections)))
+                self._settled([part], sent.get(part.partition, Written()))
             else:
                 self._lost(part)
         return again
@@ -188,4 +193,5 @@ class Flusher:
             held = self._ownership.held.get(tp_of(part.partition))
             if held is not None and held.epoch == part.epoch:
                 held.stored = part.next
+            self.rows_stored += sum(map(len, part.columns)) + len(part.rejections)
         self._on_stored(parts, written)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from sinks.protocols import Flush, Partition, Progress, ReadingsSink, Written
+from sinks.protocols import Flush, HaltKind, Partition, Progress, ReadingsSink, Written
 
 T = TypeVar("T")
 
@@ -22,9 +22,11 @@ class SinkThread:
         self._sink = sink
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sink")
 
-    async def claim(self, partition: Partition, owner: str, start: int) -> Progress:
+    async def claim(
+        self, partition: Partition, owner: str, start: int, end: int, topic_id: str | None
+    ) -> Progress:
         """See :meth:`~sinks.protocols.ReadingsSink.claim`."""
-        return await self._call(lambda: self._sink.claim(partition, owner, start))
+        return await self._call(lambda: self._sink.claim(partition, owner, start, end, topic_id))
 
     async def progress(self, partitions: list[Partition]) -> dict[Partition, Progress]:
         """See :meth:`~sinks.protocols.ReadingsSink.progress`."""
@@ -33,6 +35,18 @@ class SinkThread:
     async def write(self, flush: Flush) -> Written:
         """See :meth:`~sinks.protocols.ReadingsSink.write`."""
         return await self._call(lambda: self._sink.write(flush))
+
+    async def halt(self, partition: Partition, epoch: int, kind: HaltKind, reason: str) -> None:
+        """See :meth:`~sinks.protocols.ReadingsSink.halt`."""
+        await self._call(lambda: self._sink.halt(partition, epoch, kind, reason))
+
+    async def attempt(self, partition: Partition, epoch: int, offset: int) -> None:
+        """See :meth:`~sinks.protocols.ReadingsSink.attempt`."""
+        await self._call(lambda: self._sink.attempt(partition, epoch, offset))
+
+    async def absolve(self, partition: Partition, epoch: int) -> None:
+        """See :meth:`~sinks.protocols.ReadingsSink.absolve`."""
+        await self._call(lambda: self._sink.absolve(partition, epoch))
 
     def release(self, partition: Partition) -> None:
         """Have the sink forget ``partition`` after the call in flight; see its own ``release``."""

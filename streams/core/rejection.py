@@ -13,6 +13,9 @@ MAX_PAYLOAD_BYTES = 65_536
 MAX_READING_PAYLOAD_BYTES = 2_048
 """Of one reading written out as JSON: a batch repeats its long names for every refused reading."""
 
+MAX_QUARANTINED_BYTES = 1_048_576
+"""Of a record that killed workers: nobody could look into it, so all of it is kept."""
+
 
 class Reason(StrEnum):
     """One member for each way in which input can be wrong."""
@@ -41,6 +44,7 @@ class Reason(StrEnum):
     SERIES_LIMIT = "series_limit"
     EXPIRED = "expired"
     CONFLICT = "conflict"
+    POISON = "poison"
 
 
 class Refused(Exception):  # noqa: N818 - reads as what happened

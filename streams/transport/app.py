@@ -54,6 +54,8 @@ class ChunkApp(faust.App):
             broker_max_poll_records=2000,
             consumer_max_fetch_size=1_048_576,
             consumer_auto_offset_reset="earliest",
+            # Partitions that are added, and a topic that is made again, are seen after this time.
+            consumer_metadata_max_age_ms=5000,
             web_enabled=False,
             **options,
         )

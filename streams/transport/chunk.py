@@ -19,7 +19,8 @@ class Chunk:
 
     ``messages`` may be fewer than ``next - base``, or none: compaction and transaction markers
     leave gaps. ``lost_before`` is set when the gap at the front is none of these but the log
-    itself that begins later now: the offsets ``[base, lost_before)`` are gone.
+    itself that begins later now: the offsets ``[base, lost_before)`` are gone. ``rewound``: there is
+    nothing from ``base`` on because the log ended before it, so reading began anew elsewhere.
     """
 
     tp: TP
@@ -27,6 +28,7 @@ class Chunk:
     next: int
     messages: Messages
     lost_before: int | None = None
+    rewound: bool = False
 
     @staticmethod
     def of(tp: TP, base: int, next_offset: int, records: Sequence[Any]) -> Chunk:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Set
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Set
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka.errors import KafkaError
@@ -24,10 +25,29 @@ RETRY_EVERY_S = 0.2
 PAUSED_POLL_S = 0.005
 
 
+class ReadOffsets(defaultdict[TP, int | None]):
+    """What Faust drops as read already; nothing of hot topics, whose owner knows what comes next.
+
+    A partition may be set back, and Faust would drop its chunks without a word.
+    """
+
+    def __init__(self, is_hot: Callable[[TP], bool]) -> None:
+        super().__init__(lambda: None)
+        self._is_hot = is_hot
+
+    def __getitem__(self, tp: TP) -> int | None:
+        """Return the offset that was read last."""
+        return None if self._is_hot(tp) else super().__getitem__(tp)
+
+
 class ChunkConsumer(Consumer):
     """Faust's aiokafka consumer with claims instead of committed offsets for hot topics."""
 
     _thread: ChunkConsumerThread
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._read_offset = ReadOffsets(self._is_hot)
 
     @property
     def _owner(self) -> PartitionOwner:
@@ -99,13 +119,15 @@ class ChunkConsumer(Consumer):
     async def relocate(self, tp: TP, offset: int) -> None:
         """Read ``tp`` again from ``offset``, while it stays assigned."""
         await self._thread.locate({tp: offset})
-        self._read_offset[tp] = offset or None
+
+    def hold_back(self, tp: TP) -> None:
+        """Fetch nothing of ``tp`` until it is claimed again."""
+        self.pause_partitions({tp})
 
     async def reclaim(self, tp: TP) -> None:
         """Claim ``tp`` again without a rebalance, if it is still assigned to this worker."""
         if tp in {TP(*assigned) for assigned in self.assignment()} and self.flow_active:
-            for claimed, offset in (await self._claim({tp})).items():
-                self._read_offset[claimed] = offset or None
+            self.resume_partitions(await self._claim({tp}))
 
     async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:
         if self.flow_active and not self._get_active_partitions():

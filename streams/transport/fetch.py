@@ -167,8 +167,11 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         if state is None or located_for is not state or not state.has_valid_position:
             return None
         position: int = state.position
-        if position <= base:
+        if position == base:
             return None
+        if position < base:
+            del self._located[tp]
+            return replace(Chunk.of(TP(*tp), base, base, []), rewound=True)
         self._located[tp] = (state, position)
         return Chunk.of(TP(*tp), base, position, records)
 
@@ -192,4 +195,6 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
 
 
 def _gap_at_front(chunk: Chunk) -> bool:
+    if chunk.rewound:
+        return False
     return len(chunk.messages) == 0 or int(chunk.messages.offsets[0]) > chunk.base

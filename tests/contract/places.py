@@ -54,7 +54,8 @@ class MemoryPlace:
 
 
 EVERYTHING = (
-    "readings, series, tenants, progress, dead_letters, reading_versions, producers, producer_journal, outbox"
+    "readings, series, tenants, progress, dead_letters, reading_versions, producers, producer_journal, "
+    "outbox, halts"
 )
 
 

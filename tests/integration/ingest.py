@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +39,13 @@ def eventually(condition: Callable[[], bool], what: str, patience_s: float = PAT
 class WorkerProcess:
     """One worker process. ``log`` is where its words are."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
+    def __init__(
+        self, environment: dict[str, str], log: Path, program: Sequence[str] = ("-m", "streams.worker")
+    ) -> None:
         self.log = log
         with log.open("ab") as sink:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streams.worker"],
+                [sys.executable, *program],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
@@ -86,8 +88,8 @@ class Ingest:
         """Where this test's workers tell of dead letters."""
         return f"{self.topic}.dead-letters"
 
-    def worker(self, **environment: str) -> WorkerProcess:
-        """Start a worker; it is killed at the end of the test if it still runs."""
+    def worker(self, program: Sequence[str] = ("-m", "streams.worker"), **environment: str) -> WorkerProcess:
+        """Start a worker, or what Python runs in place of one; it is killed at the end of the test."""
         values = {
             **os.environ,
             "STREAMGAUGE_KAFKA": self.settings.kafka,
@@ -100,7 +102,7 @@ class Ingest:
             "STREAMGAUGE_LOG_FORMAT": "human",
             **environment,
         }
-        worker = WorkerProcess(values, self.directory / f"worker-{uuid4().hex[:6]}.log")
+        worker = WorkerProcess(values, self.directory / f"worker-{uuid4().hex[:6]}.log", program)
         self.cleanup.callback(worker.kill)
         return worker
 
@@ -186,7 +188,7 @@ def ingest(dsn: str, directory: Path, partitions: int, config: dict[str, str]) -
     with ExitStack() as cleanup, psycopg.connect(dsn, autocommit=True) as session:
         session.execute(
             "TRUNCATE readings, dead_letters, progress, series, tenants, producers, producer_journal, "
-            "reading_versions, outbox"
+            "reading_versions, outbox, halts, resumptions"
         )
         for name in (topic, letters_topic):
             cleanup.callback(_delete_topic, admin, name)

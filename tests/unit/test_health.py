@@ -14,7 +14,6 @@ WORKER: dict[str, Any] = {
     "rows_per_s": 10.0,
     "latency_p50_ms": 40.0,
     "latency_p99_ms": 60.0,
-    "halted": {},
     "duplicates": 2,
 }
 
@@ -30,7 +29,7 @@ def test_lag_is_never_negative() -> None:
 
 
 def test_what_is_not_known_is_not_guessed() -> None:
-    health = summarize([Stored(0, 7, 100, 3)], None, [], None, [])
+    health = summarize([Stored(0, 7, 100, 3)], None, [], None, [], {})
 
     assert (health.written, health.dead_letters) == (100, 3)
     assert health.lag is None
@@ -45,10 +44,9 @@ def test_workers_are_summed_up() -> None:
         "rows_per_s": 30.0,
         "latency_p50_ms": 80.0,
         "latency_p99_ms": 90.0,
-        "halted": {"3": "gone"},
     }
     idle = {**WORKER, "rows_per_s": 0.0, "latency_p50_ms": None, "latency_p99_ms": None, "duplicates": None}
-    health = summarize([], {}, [WORKER, busy, idle], 40.0, [])
+    health = summarize([], {}, [WORKER, busy, idle], 40.0, [], {"3": "gone"})
 
     assert health.latency_p50_ms == (40.0 * 10 + 80.0 * 30) / 40
     assert health.latency_p99_ms == 90.0
@@ -58,7 +56,7 @@ def test_workers_are_summed_up() -> None:
 
 
 def test_workers_that_all_rest_still_have_a_latency() -> None:
-    assert summarize([], {}, [{**WORKER, "rows_per_s": 0.0}], 0.0, []).latency_p50_ms == 40.0
+    assert summarize([], {}, [{**WORKER, "rows_per_s": 0.0}], 0.0, [], {}).latency_p50_ms == 40.0
 
 
 @given(st.floats(1, 1000), st.integers(2, 30))

@@ -212,8 +212,8 @@ FAULTS: dict[Reason, dict[str, bytes | None]] = {
     Reason.FUTURE: {"a day ahead": avro(time_us=BASE_US + DAY_US)},
 }
 
-ELSEWHERE = {Reason.SERIES_LIMIT, Reason.CONFLICT, Reason.EXPIRED}
-"""Refused by the sink, which knows what is stored."""
+ELSEWHERE = {Reason.SERIES_LIMIT, Reason.CONFLICT, Reason.EXPIRED, Reason.POISON}
+"""Refused by the sink, which knows what is stored; or without being looked at."""
 
 CASES = [
     pytest.param(reason, value, id=f"{reason.value}: {name}")

@@ -16,7 +16,7 @@ from sinks.timescale.outbox import OutboxState
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/none"
-HEALTH = summarize([], {}, [], None, [])
+HEALTH = summarize([], {}, [], None, [], {})
 
 
 def _watch() -> Watch:
@@ -46,9 +46,9 @@ def test_a_sample_without_the_database_is_an_error() -> None:
 
 
 def test_what_needs_attention_is_told() -> None:
-    halted: Health = summarize([], None, [{"halted": {"3": "offset 7 is not in the log"}}], None, [])
+    halted: Health = summarize([], None, [], None, [], {"3": "offset 7 is not in the log"})
 
-    late: Health = summarize([], {}, [], None, [], OutboxState(7, 61.0, 2))
+    late: Health = summarize([], {}, [], None, [], {}, OutboxState(7, 61.0, 2))
 
     assert trouble(HEALTH, 60.0) == ()
     assert trouble(late, 60.0) == (
