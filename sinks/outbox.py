@@ -53,13 +53,15 @@ LOOK_UP_S = 0.5
 """How often whoever waits for Kafka looks whether to stop."""
 
 WARN_EVERY_S = 60.0
+IDLE_SESSION_TIMEOUT = "60s"
+"""A relay that stands still keeps its session, and with it the lock: then the database ends it."""
+
 ANY_PARTITION = -1
 FOR_GOOD = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
 NO_ANSWER = KafkaError(KafkaError._TIMED_OUT, f"Kafka does not acknowledge it within {ANSWER_S:g} s")
 
+_GIVE_UP_LOCK = "SELECT set_config('idle_session_timeout', %s, false)"
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('streamgauge outbox'))"
-_GIVE_UP_LOCK = "SET idle_session_timeout TO '60s'"
-"""A relay that stands still keeps its session, and with it the lock: the database ends it."""
 
 _RUNBOOK = "See 'The outbox grows' in docs/runbook.md"
 
@@ -131,7 +133,7 @@ class OutboxRelay:
     def _relay(self) -> None:
         # A producer of its own for each turn at the lock: nothing of an earlier turn can come late.
         with connect(self._dsn, self._owner) as session:
-            session.execute(_GIVE_UP_LOCK)
+            session.execute(_GIVE_UP_LOCK, (IDLE_SESSION_TIMEOUT,))
             while not session.execute(_LOCK).fetchall()[0][0]:
                 self._look(session)
                 if self._stop.wait(STAND_BY_S):

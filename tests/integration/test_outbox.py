@@ -115,20 +115,27 @@ def test_a_message_that_cannot_be_sent_stays_and_is_sent_once_it_can(
 
 RELAY_PROCESS = """
 import sys, threading
-from sinks.outbox import OutboxRelay
+from sinks import outbox
 from streams.failpoints import switch_on
 switch_on()
-OutboxRelay(sys.argv[1], sys.argv[2], "killed").start()
+outbox.IDLE_SESSION_TIMEOUT = sys.argv[3]
+outbox.OutboxRelay(sys.argv[1], sys.argv[2], "other").start()
 threading.Event().wait()
 """
 
 
+def relay_process(
+    database: str, stack: Settings, idle: str = "60s", **environment: str
+) -> subprocess.Popen[bytes]:
+    """Start a relay in a process of its own."""
+    command = [sys.executable, "-c", RELAY_PROCESS, as_writer(database), stack.kafka, idle]
+    return subprocess.Popen(command, env={**os.environ, **environment})
+
+
 def kill_between_send_and_mark(database: str, stack: Settings) -> None:
     """Let a relay send what there is, and end it before it can mark that."""
-    command = [sys.executable, "-c", RELAY_PROCESS, as_writer(database), stack.kafka]
-    environment = {**os.environ, VARIABLE: "before_mark:kill"}
-    ended = subprocess.run(command, env=environment, timeout=60, check=False)
-    assert ended.returncode == -signal.SIGKILL
+    process = relay_process(database, stack, **{VARIABLE: "before_mark:kill"})
+    assert process.wait(60) == -signal.SIGKILL
 
 
 def test_killed_between_send_and_mark_it_repeats_with_the_same_ids_and_leaves_no_gap(
@@ -144,6 +151,24 @@ def test_killed_between_send_and_mark_it_repeats_with_the_same_ids_and_leaves_no
         eventually(lambda: left(outbox) == 0, "another relay to send")
     once = [(f"id-{n}", str(n)) for n in range(150)]
     assert sent(stack, topic, 250) == once[:100] + once
+
+
+def test_a_relay_that_stands_still_loses_the_lock_and_another_goes_on(
+    outbox: psycopg.Connection[Any], database: str, stack: Settings, new_topic: Callable[..., str]
+) -> None:
+    topic = new_topic()
+    process = relay_process(database, stack, idle="3s")
+    try:
+        add(outbox, topic, range(10))
+        eventually(lambda: left(outbox) == 0, "it to hold the lock and to send")
+        process.send_signal(signal.SIGSTOP)
+        add(outbox, topic, range(10, 20))
+        with relaying(database, stack):
+            eventually(lambda: left(outbox) == 0, "another to go on")
+        assert sent(stack, topic, 20) == [(f"id-{n}", str(n)) for n in range(20)]
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_what_kafka_refuses_for_good_is_set_aside_with_its_reason_and_the_rest_goes_on(
