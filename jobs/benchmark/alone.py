@@ -96,15 +96,15 @@ def fetch(backlog: Backlog) -> Run:
         consumer.assign([TopicPartition(backlog.topic, number, 0) for number in backlog.ends])
         wanted = sum(backlog.ends.values())
         while wanted > 0:
-            wanted -= len(_consumed(consumer))
+            wanted -= len(_consumed(consumer, min(wanted, AT_ONCE)))
         seconds = time.perf_counter() - began_s
         used = {name: value - cpu_s[name] for name, value in meter.read().items()}
         used["client"] = own_cpu_s() - own_s
     return Run(backlog.readings, seconds, used)
 
 
-def _consumed(consumer: Consumer) -> list[object]:
-    messages = consumer.consume(AT_ONCE, SILENCE_S)
+def _consumed(consumer: Consumer, count: int) -> list[object]:
+    messages = consumer.consume(count, SILENCE_S)  # waits for all of them
     if not messages:
         raise ServiceUnavailable(f"Kafka sent nothing for {SILENCE_S:.0f} s")
     return list(messages)

@@ -179,6 +179,51 @@ def scale(
     _hand_out(report, json_file, save)
 
 
+@app.command(
+    epilog=examples(
+        "streamgauge benchmark peers --save docs/benchmarks",
+        "streamgauge benchmark peers --peers plain_loop --encodings json --no-kill",
+    )
+)
+def peers(
+    readings: Readings = 2_000_000,
+    rounds: Rounds = 3,
+    names: Annotated[
+        str, typer.Option("--peers", help="Programs to measure, with commas in between; default: all.")
+    ] = "",
+    kill: Annotated[bool, typer.Option(help="Kill each once, and count what is lost and doubled.")] = True,
+    series: SeriesCount = 1_000,
+    batch: Batch = 100,
+    partitions: Partitions = 4,
+    encodings: Encodings = "json,json-array",
+    json_file: JsonFile = None,
+    save: Save = None,
+) -> None:
+    """Measure beside what one could use instead: the same readings into the same table.
+
+    Programs that need packages get them from PyPI, into environments of their own below the state
+    directory. One that cannot be installed is left out, with the reason.
+
+    Exit codes: 0 measured, 1 it could not be measured, 3 Kafka or the database is away.
+    """
+    from jobs.benchmark.comparison import measure
+    from jobs.benchmark.report import Report
+    from jobs.benchmark.rivals import RIVALS
+    from streams.errors import UsageError
+
+    options, wanted = _options(locals()), _encodings(encodings)
+    asked = names.split(",") if names else [rival.name for rival in RIVALS]
+    chosen = [rival for rival in RIVALS if rival.name in asked]
+    if len(chosen) != len(asked):
+        known = ", ".join(rival.name for rival in RIVALS)
+        raise UsageError(f"not all of {names} are known", hint=f"Known are {known}.")
+    report = Report.begin("peers", options)
+    report.results.extend(
+        measure(readings, rounds, _shape(series, batch), wanted, chosen, partitions, kill, _say)
+    )
+    _hand_out(report, json_file, save)
+
+
 @app.command(epilog=examples("streamgauge benchmark soak --minutes 20 --save docs/benchmarks"))
 def soak(
     minutes: Annotated[float, typer.Option(min=0.05, help="How long.")] = 20,
@@ -290,8 +335,10 @@ def _hand_out(report: Report, json_file: Path | None, save: Path | None) -> None
         print_json(report.document())
     else:
         screen = console()
+        if not screen.is_terminal:
+            screen.width = PAGE_WIDTH
         for table in tables_of(report):
-            screen.print(table, width=None if screen.is_terminal else PAGE_WIDTH, crop=False)
+            screen.print(table)
         if json_file is not None:
             report.write(json_file)
     if save is not None:

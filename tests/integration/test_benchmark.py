@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psycopg
 import pytest
 
-from jobs.benchmark import ceiling, latency, pipeline, scale, soak
-from jobs.benchmark.backlog import Shape
+from jobs.benchmark import ceiling, comparison, latency, pipeline, scale, soak
+from jobs.benchmark.backlog import Shape, backlog
 from jobs.benchmark.dirt import Dirt
 from jobs.benchmark.raw_copy import raw_copy, read_back
+from jobs.benchmark.rivals import RIVALS
 from jobs.generate import Encoding
 from jobs.scratch import as_writer, empty_database
 from sinks.protocols import Part
@@ -36,7 +39,7 @@ def by_name(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def test_pipeline_tells_rate_share_and_cost() -> None:
-    found = by_name(pipeline.measure(20_000, 1, SHAPE, [Encoding.BATCH], [1], 4, print))
+    found = by_name(pipeline.measure(20_000, 1, SHAPE, [Encoding.BATCH], [1], 2, print))
 
     assert list(found) == ["raw_copy", "decode_batched", "batched"]
     batched = found["batched"]
@@ -49,7 +52,7 @@ def test_pipeline_tells_rate_share_and_cost() -> None:
 
 
 def test_ceiling_tells_each_limit_alone() -> None:
-    found = by_name(ceiling.measure(20_000, 1, SHAPE, [Encoding.BATCH], 4, print))
+    found = by_name(ceiling.measure(20_000, 1, SHAPE, [Encoding.BATCH], 2, print))
 
     assert list(found) == ["raw_copy", "fetch_batched", "decode_batched"]
     assert all(result["readings_per_s"] > 0 for result in found.values())
@@ -63,11 +66,11 @@ def test_latency_times_marked_readings() -> None:
     assert "generator" in result["cpu_s_per_million"]
 
 
-def test_scale_measures_more_series_and_repeats() -> None:
-    found = by_name(scale.measure(20_000, 1, SHAPE, [], [400], [Dirt(repeated=0.5)], 4, print))
+def test_scale_measures_repeats() -> None:
+    (result,) = scale.measure(20_000, 1, SHAPE, [], [], [Dirt(repeated=0.5)], 2, print)
 
-    assert list(found) == ["400_series", "repeated_50%"]
-    assert all(result["readings_per_s"] > 0 for result in found.values())
+    assert result["name"] == "repeated_50%"
+    assert result["readings_per_s"] > 0
 
 
 def test_soak_watches_what_grows() -> None:
@@ -75,6 +78,18 @@ def test_soak_watches_what_grows() -> None:
 
     assert result["samples"][-1]["stored"] > 1_000
     assert all(result["samples"][-1][name] > 0 for name in ("worker_bytes", "table_bytes", "wal_bytes"))
+
+
+def test_the_plain_loop_is_timed_and_killed() -> None:
+    plain, python = RIVALS[0], Path(sys.executable)
+    with backlog(20_000, Encoding.JSON, SHAPE, 4) as waiting:
+        run = comparison.timed(plain, python, waiting)
+        harm = comparison.killed(plain, python, waiting)
+
+    assert 0 < run.readings < 20_000, "from the first commit to the last"
+    assert run.cpu_s["worker"] > 0
+    assert harm["lost"] == 0, "it commits its offsets after its rows"
+    assert harm["doubled"] >= 0
 
 
 def test_raw_copy_sends_what_the_pipeline_stored_flush_by_flush(database: str) -> None:
