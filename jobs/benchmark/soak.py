@@ -142,6 +142,7 @@ def measure(
         start_s = time.time() + BEGIN_AFTER_S
         plan = Plan(Settings().kafka, topic, rate, 60 * minutes, start_s, series, batch)
         with sending(plan) as sent:
+            time.sleep(max(0.0, start_s - time.time()))
             watcher, samples = Watcher(session, worker, plan), []
             while time.time() < start_s + plan.seconds:
                 time.sleep(every_s)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Measure speed, side by side with what limits it.")
 
+BUSY_CORES = 0.3
+
 PAGE_WIDTH = 200
 """Characters in a line where there is no terminal that has its own."""
 
@@ -62,11 +64,10 @@ def pipeline(
     Exit codes: 0 measured, 1 it could not be measured, 3 Kafka or the database is away.
     """
     from jobs.benchmark.pipeline import measure
-    from jobs.benchmark.report import Report
 
     options = _options(locals())
     wanted, counts = _encodings(encodings), _counts(workers)
-    report = Report.begin("pipeline", options)
+    report = _begun("pipeline", options)
     report.results.extend(
         measure(
             readings,
@@ -97,10 +98,9 @@ def ceiling(
     Exit codes: 0 measured, 1 it could not be measured, 3 Kafka or the database is away.
     """
     from jobs.benchmark.ceiling import measure
-    from jobs.benchmark.report import Report
 
     options, wanted = _options(locals()), _encodings(encodings)
-    report = Report.begin("ceiling", options)
+    report = _begun("ceiling", options)
     report.results.extend(measure(readings, rounds, _shape(series, batch), wanted, partitions, _say))
     _hand_out(report, json_file, save)
 
@@ -129,10 +129,9 @@ def latency(
     Exit codes: 0 measured, 1 it could not be measured, 3 Kafka or the database is away.
     """
     from jobs.benchmark.latency import measure
-    from jobs.benchmark.report import Report
 
     options, wanted = _options(locals()), _numbers(rates)
-    report = Report.begin("latency", options)
+    report = _begun("latency", options)
     report.results.extend(measure(wanted, seconds, rounds, series, batch, partitions, _say))
     _hand_out(report, json_file, save)
 
@@ -165,14 +164,13 @@ def scale(
     Exit codes: 0 measured, 1 it could not be measured, 3 Kafka or the database is away.
     """
     from jobs.benchmark.dirt import Dirt
-    from jobs.benchmark.report import Report
     from jobs.benchmark.scale import measure
 
     options = _options(locals())
     dirts = [Dirt(repeated=number / 100) for number in _numbers(duplicates)]
     dirts += [Dirt(late=number / 100) for number in _numbers(late)]
     counts, series_counts = _counts(workers), _counts(series)
-    report = Report.begin("scale", options)
+    report = _begun("scale", options)
     report.results.extend(
         measure(readings, rounds, _shape(1_000, batch), counts, series_counts, dirts, partitions, _say)
     )
@@ -207,7 +205,6 @@ def peers(
     Exit codes: 0 measured, 1 it could not be measured, 3 Kafka or the database is away.
     """
     from jobs.benchmark.comparison import measure
-    from jobs.benchmark.report import Report
     from jobs.benchmark.rivals import RIVALS
     from streams.errors import UsageError
 
@@ -217,7 +214,7 @@ def peers(
     if len(chosen) != len(asked):
         known = ", ".join(rival.name for rival in RIVALS)
         raise UsageError(f"not all of {names} are known", hint=f"Known are {known}.")
-    report = Report.begin("peers", options)
+    report = _begun("peers", options)
     report.results.extend(
         measure(readings, rounds, _shape(series, batch), wanted, chosen, partitions, kill, _say)
     )
@@ -239,11 +236,10 @@ def soak(
 
     Exit codes: 0 nothing grew that should not, 1 something did, 3 Kafka or the database is away.
     """
-    from jobs.benchmark.report import Report
     from jobs.benchmark.soak import measure
     from streams.errors import UserError
 
-    report = Report.begin("soak", _options(locals()))
+    report = _begun("soak", _options(locals()))
     result, faults = measure(rate, minutes, every, series, batch, partitions, _say)
     report.results.append(result)
     _hand_out(report, json_file, save)
@@ -275,10 +271,10 @@ def micro(
     Exit codes: 0 measured, 1 it could not be measured.
     """
     from jobs.benchmark.micro import held_against, measure
-    from jobs.benchmark.report import Report, read_results
+    from jobs.benchmark.report import read_results
 
     options, wanted = _options(locals()), _encodings(encodings)
-    report = Report.begin("micro", options)
+    report = _begun("micro", options)
     found = measure(readings, rounds, _shape(series, batch), wanted, _say)
     report.results.extend(held_against(found, read_results(against)) if against else found)
     _hand_out(report, json_file, save)
@@ -321,6 +317,17 @@ def _numbers(text: str) -> list[float]:
 
 def _counts(text: str) -> list[int]:
     return [int(number) for number in _numbers(text)]
+
+
+def _begun(benchmark: str, options: Mapping[str, Any]) -> Report:
+    """Describe the machine, and say where it is no place to measure."""
+    from jobs.benchmark.report import Report
+
+    report = Report.begin(benchmark, options)
+    busy = report.machine["busy_cores_before"]
+    if busy > BUSY_CORES:
+        _say(f"warning: other programs use {busy:g} cores; figures will be lower, and lie far apart")
+    return report
 
 
 def _say(words: str) -> None:
