@@ -90,7 +90,8 @@ def translated(error: psycopg.Error) -> Exception:
         return SinkUnavailable(f"{error.diag.message_primary}: the flush is judged again")
     if isinstance(error, _NOT_MIGRATED):
         return SinkUnavailable(
-            f"the database is not migrated: run `streamgauge migrate` ({_one_line(error)})"
+            "the database has another schema than this program: run `streamgauge migrate`, or install"
+            f" the version that migrated it ({_one_line(error)})"
         )
     if isinstance(error, errors.InsufficientPrivilege):
         return SinkUnavailable(

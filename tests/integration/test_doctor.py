@@ -54,6 +54,22 @@ def test_who_listens_is_named(settings: Settings) -> None:
     assert settings.kafka in listening["listens: kafka"]
 
 
+def test_a_halted_partition_is_a_problem_and_its_command_is_what_to_do(settings: Settings) -> None:
+    assert levels(settings, "partitions") == {"ok"}
+    reason = 'it was truncated. When you have decided: streamgauge resume t/3 --from earliest --why "..."'
+    with psycopg.connect(settings.owner_dsn) as owner:
+        owner.execute(
+            "INSERT INTO halts (topic, partition, kind, reason) VALUES ('t', 3, 'truncated', %s)", [reason]
+        )
+    (found,) = [finding for finding in examine(settings) if finding.subject == "partitions"]
+    assert (found.level, found.advice) == (
+        "problem",
+        'Run: streamgauge resume t/3 --from earliest --why "..."',
+    )
+    with psycopg.connect(settings.owner_dsn) as owner:
+        owner.execute("DELETE FROM halts")
+
+
 def test_a_missing_topic_is_a_problem(settings: Settings) -> None:
     assert levels(settings.model_copy(update={"readings_topic": "no.such.topic"}), "topics") == {"problem"}
 

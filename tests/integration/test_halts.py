@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from tests.integration.ingest import Ingest, MakeIngest, WorkerProcess, eventually, load
+from tests.integration.test_ingest_bad_input import free_port, page
 
 pytestmark = pytest.mark.stack
 LATER_US = 1_791_000_000_000_000
@@ -65,17 +67,24 @@ def test_a_topic_recreated_while_no_worker_ran_is_another_log(make_ingest: MakeI
     assert (decided["record"]["halt_kind"], decided["record"]["why"]) == ("recreated", "a test")
     run.drained()
     assert run.written() == 4000
+    assert run.cli("verify", "--topic", run.topic, "--json")["ok"] is True
     assert second.process.poll() is None, "it went on without a restart"
     assert halted(run) == []
 
 
 def test_a_topic_recreated_under_a_running_worker_is_noticed(make_ingest: MakeIngest) -> None:
     run = make_ingest(partitions=1)
-    worker = run.worker()
+    port = free_port()
+    pages = f"http://127.0.0.1:{port}"
+    worker = run.worker(STREAMGAUGE_METRICS_PORT=str(port))
     run.publish(load(1000))
     run.drained()
     recreate(run)
     await_halt(run, worker, "recreated")
+    told = f'streamgauge_partition_halted{{partition="0",topic="{run.topic}"}} 1.0'
+    eventually(lambda: told in page(f"{pages}/metrics")[1], "the halt among the metrics")
+    status, reason = page(f"{pages}/readyz")
+    assert (status, "the topic was recreated" in reason) == (503, True)
     run.publish(load(3000, start_us=LATER_US, epoch=2))
     resume(run, 0, "earliest")
     run.drained()
@@ -131,18 +140,6 @@ def test_a_log_that_lost_its_end_stays_halted_when_it_grows_past_what_was_stored
     assert run.written() == 2000
 
 
-def test_a_partition_that_is_not_halted_can_be_read_again(make_ingest: MakeIngest) -> None:
-    run = make_ingest(partitions=1)
-    worker = run.worker()
-    run.publish(load(1000))
-    run.drained()
-    resume(run, 0, "earliest")
-    eventually(lambda: worker.said("was set to offset 0"), "the worker to notice, with nothing to store")
-    run.drained()
-    counts = run.session.execute("SELECT written, duplicates FROM progress").fetchall()
-    assert counts == [(1000, 1000)]
-
-
 def refused(run: Ingest, *words: str) -> tuple[int, str]:
     environment = {**os.environ, "STREAMGAUGE_DATABASE_URL": run.dsn}
     command = [sys.executable, "-m", "jobs.cli", "resume", *words]
@@ -150,12 +147,12 @@ def refused(run: Ingest, *words: str) -> tuple[int, str]:
     return ended.returncode, ended.stderr
 
 
-def test_what_cannot_be_resumed_is_refused_in_a_sentence(make_ingest: MakeIngest) -> None:
+def test_a_partition_that_is_not_halted_can_be_set_and_only_where_its_log_is(make_ingest: MakeIngest) -> None:
     run = make_ingest(partitions=1)
     name = f"{run.topic}/0"
     code, said = refused(run, name, "--from", "earliest", "--why", "x")
     assert (code, "no worker has read" in said) == (1, True)
-    run.worker()
+    worker = run.worker()
     run.publish(load(1000))
     run.drained()
     code, said = refused(run, name, "--from", "11", "--why", "x")
@@ -164,3 +161,27 @@ def test_what_cannot_be_resumed_is_refused_in_a_sentence(make_ingest: MakeIngest
     assert (code, "--why is empty" in said) == (2, True)
     code, said = refused(run, name, "--from", "earliest", "--why", "x")
     assert (code, run.one("SELECT count(*) FROM resumptions")) == (1, 0), said
+
+    resume(run, 0, "earliest")
+    eventually(lambda: worker.said("was set to offset 0"), "the worker to notice, with nothing to store")
+    run.drained()
+    counts = run.session.execute("SELECT written, duplicates FROM progress").fetchall()
+    assert counts == [(1000, 1000)]
+
+
+def test_what_somebody_left_out_is_not_missed(make_ingest: MakeIngest) -> None:
+    run = make_ingest(partitions=1)
+    worker = run.worker()
+    run.publish(load(1000))
+    run.drained()
+    worker.kill()
+    run.publish(load(2000, start_us=LATER_US, epoch=2))
+    assert resume(run, 0, "22")["left_out"] == 12
+    run.worker()
+    run.drained()
+    assert run.written() == 1800
+    assert run.cli("verify", "--topic", run.topic, "--json")["ok"] is True
+    run.session.execute("DELETE FROM resumptions")
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        run.cli("verify", "--topic", run.topic, "--json")
+    assert json.loads(failed.value.stdout)["missing"] == 1200

@@ -17,11 +17,13 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from sinks.protocols import Fenced, Flush, Part, Progress, SinkUnavailable, Written
+from sinks.timescale.migrate import MigrationError, migrate, shipped
 from sinks.timescale.session import session_name
 from sinks.timescale.sink import Bounds, TimescaleSink
 from sinks.timescale.transaction import MAX_FORWARDED_BYTES
 from streams.core.rejection import WHOLE_RECORD, Reason, Rejection
 from streams.core.series import SeriesKey, SeriesTable
+from streams.settings import Settings
 from tests.builders import BASE_US, P0, P1, columns, flush_of, series_table
 from tests.databases import as_writer, empty_database
 from tests.relay import Relay
@@ -392,3 +394,42 @@ def test_forwarded_readings_with_long_names_are_split_into_batches_that_fit(db: 
     sizes = [size for (size,) in db.owner.execute("SELECT length(value) FROM outbox")]
     assert len(sizes) > 1
     assert max(sizes) <= MAX_FORWARDED_BYTES
+
+
+def test_a_schema_that_is_not_the_programs_is_met_before_anything_is_stored(
+    stack: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ships = shipped()
+    with empty_database() as dsn:
+        monkeypatch.setattr("sinks.timescale.migrate.shipped", lambda: ships[:-1])
+        migrate(dsn)
+        monkeypatch.setattr("sinks.timescale.migrate.shipped", lambda: ships)
+        with sink_of(as_writer(dsn), "a") as sink:
+            with pytest.raises(SinkUnavailable, match=f"lacks {ships[-1].name}: run `streamgauge migrate`"):
+                sink.progress([P0])
+            migrate(dsn)
+            assert sink.progress([P0]) == {}
+        monkeypatch.setattr("sinks.timescale.migrate.shipped", lambda: ships[:-1])
+        with (
+            sink_of(as_writer(dsn), "b") as sink,
+            pytest.raises(MigrationError, match=f"newer than this program: it has {ships[-1].name}"),
+        ):
+            sink.progress([P0])
+
+
+def test_a_commit_whose_answer_was_lost_tells_what_it_stored(db: Database, sink: TimescaleSink) -> None:
+    sink.claim(P0, "a", 0)
+
+    def lose(session: object, *_: object) -> None:
+        raise psycopg.OperationalError("the connection is lost")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sinks.timescale.transaction.advance_and_commit", lose)
+        with pytest.raises(SinkUnavailable) as lost:
+            sink.write(one_flush())
+    assert lost.value.sent == {P0: Written(3, 1)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sinks.timescale.transaction.copy_readings", lose)
+        with pytest.raises(SinkUnavailable) as before:
+            sink.write(one_flush())
+    assert before.value.sent == {}, "nobody asked for a commit"
