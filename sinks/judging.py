@@ -10,8 +10,8 @@ import numpy as np
 
 from sinks.protocols import Flush, Part, Written
 from streams.core.batch import Columns, Float64, Int16, Int32, Int64
-from streams.core.deduplicate import Disposition, History
-from streams.core.partition import Outcome, PartitionMemory
+from streams.core.deduplicate import Disposition
+from streams.core.partition import Outcome, PartitionHistory, PartitionMemory
 from streams.core.rejection import Reason, Rejection
 from streams.core.validate import reading_payload
 
@@ -58,6 +58,8 @@ class JudgedPart:
             duplicates=self.outcome.count(Disposition.DUPLICATE),
             corrections=self.outcome.count(Disposition.CORRECTION),
             forwarded=len(self.foreign),
+            late=int(np.count_nonzero(self.outcome.late)),
+            released=len(self.outcome.released.time_us),
         )
 
 
@@ -69,7 +71,7 @@ def judge_part(
     home: Int32,
     own_home: int,
     memory: PartitionMemory,
-    history: History,
+    history: PartitionHistory,
 ) -> JudgedPart:
     """Sort out what is refused and what belongs to other partitions, and judge the rest.
 

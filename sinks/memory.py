@@ -5,9 +5,12 @@ Several sinks on one store behave as several workers on one database.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from threading import Lock
 from typing import Any
 
@@ -15,9 +18,10 @@ import numpy as np
 
 from sinks.judging import REFUSED, JudgedPart, judge_part, total
 from sinks.protocols import LOOK_BACK, Fenced, Flush, HaltKind, Part, Partition, Progress, Suspicion, Written
-from streams.core.batch import Columns, Int64
+from streams.core.batch import Columns, Int64, Points
 from streams.core.deduplicate import KEPT_FOREVER_US, Deduplicator, Version
 from streams.core.identities import Stored
+from streams.core.order import LATE_BY_S
 from streams.core.partition import PartitionMemory
 from streams.core.rejection import Reason, Rejection
 from streams.core.series import SeriesKey
@@ -33,13 +37,16 @@ class StoredReading:
     time_us: int
     value: float
     quality: int
+    late: bool = False
 
 
 @dataclass(slots=True)
 class MemoryStore:
-    """What every sink on this store has made visible. ``outbox`` holds what was forwarded, and where to.
+    """What every sink on this store has made visible.
 
     ``claimed_at`` is the offset at which the owner of a partition found it, while it holds it.
+    ``outbox`` holds what was forwarded, and where to. ``dirty`` are series and begins of minutes.
+    ``late_by`` counts late readings of a partition, see :func:`~streams.core.order.count_by_lateness`.
     """
 
     progress: dict[Partition, Progress] = field(default_factory=dict)
@@ -49,6 +56,8 @@ class MemoryStore:
     versions: set[Version] = field(default_factory=set)
     dead_letters: list[tuple[Partition, Rejection]] = field(default_factory=list)
     outbox: list[tuple[Partition, Columns]] = field(default_factory=list)
+    dirty: list[tuple[SeriesName, int]] = field(default_factory=list)
+    late_by: Counter[tuple[Partition, float]] = field(default_factory=Counter)
     attributes: dict[SeriesName, dict[str, str]] = field(default_factory=dict)
     homes: list[Partition] = field(default_factory=list)
     memories: dict[Partition, PartitionMemory] = field(default_factory=dict)
@@ -61,10 +70,11 @@ class MemoryStore:
 
 
 class StoreHistory:
-    """Looks readings up in a store (:class:`~streams.core.deduplicate.History`)."""
+    """Looks readings up in a store (:class:`~streams.core.partition.PartitionHistory`)."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryStore, partition: Partition) -> None:
         self._store = store
+        self._partition = partition
 
     def stored(self, series_id: Int64, time_us: Int64) -> Stored:
         """Look identities up."""
@@ -79,6 +89,31 @@ class StoreHistory:
         """Return the revision of a stored reading; 0 where none was ever recorded."""
         mine = (v.revision for v in self._store.versions if v[:2] == (series_id, time_us))
         return max(mine, default=0)
+
+    def unreleased(self, from_us: int, to_us: int, most: int) -> Points:
+        """Return readings of the partition's series that were not late, in order of time."""
+        some = sorted(
+            (time_us, series_id, *self._last_in_time(series_id, time_us))
+            for (series_id, time_us), reading in self._store.stored.items()
+            if from_us <= time_us < to_us
+            and not reading.late
+            and self._store.homes[series_id] == self._partition
+        )[:most]
+        time_us, series_id, value, quality = zip(*some, strict=True) if some else ((),) * 4
+        return Points(
+            np.array(series_id, np.int32),
+            np.array(time_us, np.int64),
+            np.array(value, np.float64),
+            np.array(quality, np.int16),
+        )
+
+    def _last_in_time(self, series_id: int, time_us: int) -> tuple[float, int]:
+        versions = [v for v in self._store.versions if v[:2] == (series_id, time_us)]
+        if any(version.late for version in versions):
+            seen = max((v for v in versions if not v.late), key=attrgetter("revision"))
+            return seen.value, seen.quality
+        reading = self._store.stored[series_id, time_us]
+        return reading.value, reading.quality
 
 
 class MemorySink:
@@ -203,7 +238,7 @@ class MemorySink:
         ]
         nothing = np.empty(0, np.int64)
         memory = self._store.memories.setdefault(
-            part.partition, PartitionMemory(Deduplicator(0, nothing, nothing, KEPT_FOREVER_US), ())
+            part.partition, PartitionMemory(Deduplicator(0, nothing, nothing, KEPT_FOREVER_US))
         )
         return judge_part(
             flush,
@@ -213,7 +248,7 @@ class MemorySink:
             np.array(homes, np.int32),
             self._home(part.partition),
             memory,
-            StoreHistory(self._store),
+            StoreHistory(self._store, part.partition),
         )
 
     def _home(self, partition: Partition) -> int:
@@ -237,11 +272,22 @@ class MemorySink:
             judged.time_us.tolist(),
             judged.value.tolist(),
             judged.quality.tolist(),
+            judged.outcome.late.tolist(),
             strict=True,
         )
-        corrected = ((v.series_id, v.time_us, v.value, v.quality) for v in judgement.corrected)
-        for series_id, time_us, value, quality in (*written, *corrected):
-            store.stored[series_id, time_us] = StoredReading(names[series_id], time_us, value, quality)
+        for series_id, time_us, *content in written:
+            store.stored[series_id, time_us] = StoredReading(names[series_id], time_us, *content)
+        for version in judgement.corrected:
+            identity = version.series_id, version.time_us
+            store.stored[identity] = replace(
+                store.stored[identity], value=version.value, quality=version.quality
+            )
+        for series_id, bucket_us in zip(
+            judged.outcome.dirty.series_id.tolist(), judged.outcome.dirty.bucket_us.tolist(), strict=True
+        ):
+            store.dirty.append((names[series_id], bucket_us))
+        for up_to_s, count in zip((*LATE_BY_S, math.inf), judged.outcome.late_by, strict=True):
+            store.late_by[part.partition, up_to_s] += count
         store.versions.update(judgement.versions)
         store.dead_letters += [(part.partition, rejection) for rejection in judged.rejections]
         for home in np.unique(judged.foreign_home).tolist():

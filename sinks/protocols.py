@@ -95,13 +95,19 @@ class Flush:
 
 
 class Written(NamedTuple):
-    """What became of the readings of one flush; each is counted once."""
+    """What became of the readings of one flush; each is counted once.
+
+    ``late`` are those of ``readings`` that the watermark had passed. ``released`` are those, of this
+    flush or of earlier ones, that were released in order of their time.
+    """
 
     readings: int = 0
     dead_letters: int = 0
     duplicates: int = 0
     corrections: int = 0
     forwarded: int = 0
+    late: int = 0
+    released: int = 0
 
 
 class SinkError(Exception):

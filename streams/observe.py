@@ -20,6 +20,7 @@ from sinks.timescale.outbox import OutboxState
 SAMPLES_PER_FLUSH = 64
 WINDOW_S = 60.0
 MAX_SAMPLES = 4096
+DISPOSITIONS = ("readings", "dead_letters", "duplicates", "corrections", "forwarded")
 LATENCY_BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 600)
 
 
@@ -39,6 +40,12 @@ class Observer:
         )
         self._dispositions_total = Counter(
             "streamgauge_readings", "readings by what became of them", ["disposition"], registry=registry
+        )
+        self._late_total = Counter(
+            "streamgauge_readings_late", "readings written that the watermark had passed", registry=registry
+        )
+        self._released_total = Counter(
+            "streamgauge_readings_released", "readings released in order of their time", registry=registry
         )
         self._dead_letters_total = Counter(
             "streamgauge_dead_letters", "refusals stored in the database", ["reason"], registry=registry
@@ -90,7 +97,10 @@ class Observer:
         now_s = self._clock()
         self.total = Written(*(sum(counts) for counts in zip(self.total, written, strict=True)))
         self._readings_total.inc(written.readings)
-        for disposition, count in written._asdict().items():
+        self._late_total.inc(written.late)
+        self._released_total.inc(written.released)
+        for disposition in DISPOSITIONS:
+            count = getattr(written, disposition)
             self._dispositions_total.labels(disposition).inc(count)
         self._flush_rows.observe(written.readings)
         for part in parts:

@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 ROLE_URLS = ("writer_url", "reader_url")
+YEAR_S = 365 * 86_400
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -133,6 +134,28 @@ class Settings(BaseSettings):
     )
     memory_mb: int = Field(
         default=256, ge=1, description="a worker remembers recent readings in this much, to know repeats"
+    )
+
+    lateness_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=YEAR_S,
+        description="what is this much earlier than its producer's latest is waited for",
+    )
+    producer_idle_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=YEAR_S,
+        description="a producer that sends nothing for so long is not waited for",
+    )
+    producer_lag_s: float = Field(
+        default=300.0,
+        ge=0,
+        le=YEAR_S,
+        description="nor is one whose event times are so far behind the others'",
+    )
+    reorder_mb: int = Field(
+        default=64, ge=1, description="a worker holds readings back in this much, until their order is known"
     )
 
     metrics_host: str = Field(default="127.0.0.1", description="where /metrics, /healthz and /readyz listen")

@@ -29,6 +29,7 @@ from streams.agents.readings import ReadingsAgent
 from streams.agents.sink_thread import SinkThread
 from streams.core.limits import Limits
 from streams.core.pipeline import Pipeline, Timed, untimed
+from streams.core.watermark import Patience
 from streams.errors import UserError
 from streams.failpoints import switch_on
 from streams.logs import set_up_logging
@@ -45,6 +46,7 @@ from streams.web import Pages
 
 log = logging.getLogger(__name__)
 
+MIB = 1024 * 1024
 DRAIN_S = 5.0
 LEAVE_S = 3.0
 RELAY_S = 1.0
@@ -69,9 +71,10 @@ class Worker:
             TimescaleSink(
                 settings.writer_dsn,
                 self.owner_id,
-                Bounds(settings.max_series_per_tenant, settings.memory_mb * 1024 * 1024),
+                Bounds(settings.max_series_per_tenant, settings.memory_mb * MIB, settings.reorder_mb * MIB),
                 self._stopwatch,
                 settings.dead_letters_topic,
+                patience_of(settings),
             )
         )
 
@@ -210,6 +213,15 @@ def spare_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def patience_of(settings: Settings) -> Patience:
+    """Return how long is waited for late readings, as the settings ask for."""
+    return Patience(
+        lateness_us=round(settings.lateness_s * 1_000_000),
+        idle_ms=round(settings.producer_idle_s * 1000),
+        lag_us=round(settings.producer_lag_s * 1_000_000),
+    )
 
 
 def lock_directory(settings: Settings) -> Path:

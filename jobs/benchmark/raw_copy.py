@@ -15,7 +15,7 @@ import psycopg
 from jobs.benchmark.cpu import CpuMeter, own_cpu_s, service_pids
 from jobs.benchmark.rounds import Run
 from jobs.scratch import as_writer
-from sinks.timescale.copy import COPY_READINGS, HEADER, ROW, TRAILER
+from sinks.timescale.copy import HEADER, READING_BYTES, READINGS, TRAILER, copy_bytes
 from sinks.timescale.session import connect
 from sinks.timescale.transaction import COMMIT
 from streams.errors import UserError
@@ -36,13 +36,13 @@ class Flushed:
     @property
     def readings(self) -> list[int]:
         """How many readings each flush holds."""
-        return [len(rows) // ROW.itemsize for rows in self.flushes]
+        return [len(rows) // READING_BYTES for rows in self.flushes]
 
 
 def read_back(dsn: str) -> Flushed:
     """Return the flushes that a database holds, in their order."""
     with psycopg.connect(dsn, autocommit=True) as session:
-        sizes = [count * ROW.itemsize for (count,) in session.execute(_FLUSHES)]
+        sizes = [count * READING_BYTES for (count,) in session.execute(_FLUSHES)]
         rows = bytearray()
         with session.cursor() as cursor, cursor.copy(_ROWS) as copy:
             for some in copy:
@@ -70,8 +70,5 @@ def raw_copy(flushed: Flushed, dsn: str) -> Run:
 
 def _store(session: psycopg.Connection[tuple[object, ...]], rows: memoryview) -> None:
     session.execute("BEGIN")
-    with session.cursor() as cursor, cursor.copy(COPY_READINGS) as copy:
-        copy.write(HEADER)
-        copy.write(rows)
-        copy.write(TRAILER)
+    copy_bytes(session, READINGS, rows)
     session.execute(COMMIT)

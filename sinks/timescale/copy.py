@@ -1,4 +1,4 @@
-"""Readings as the bytes of PostgreSQL's binary COPY, built by numpy.
+"""Rows as the bytes of PostgreSQL's binary COPY, built by numpy.
 
 Source of the format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from streams.core.batch import Float64, Int16, Int32, Int64
+from sinks.timescale.session import Connection
+from streams.core.batch import Bools, Float64, Int16, Int32, Int64
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -16,26 +17,36 @@ TRAILER = b"\xff\xff"
 POSTGRES_EPOCH_US = 946_684_800_000_000
 """2000-01-01 00:00:00 UTC, where PostgreSQL's clock starts, in microseconds since 1970."""
 
-COPY_READINGS = "COPY readings (ts, value, series_id, quality) FROM STDIN (FORMAT BINARY)"
+READINGS = "readings (ts, value, series_id, quality)"
+FLAGGED_READINGS = "readings (ts, value, series_id, quality, late)"
+DIRTY_BUCKETS = "dirty_buckets (bucket, series_id)"
 
-ROW = np.dtype(
-    [
-        ("fields", ">i2"),
-        ("ts_bytes", ">i4"),
-        ("ts", ">i8"),
-        ("value_bytes", ">i4"),
-        ("value", ">f8"),
-        ("series_id_bytes", ">i4"),
-        ("series_id", ">i4"),
-        ("quality_bytes", ">i4"),
-        ("quality", ">i2"),
-    ]
-)
-_TEMPLATE = np.array([(4, 8, 0, 8, 0, 4, 0, 2, 0)], ROW)
+Rows = npt.NDArray[np.void]
 
 
-def encode_readings(series_id: Int32, time_us: Int64, value: Float64, quality: Int16) -> npt.NDArray[np.void]:
-    """Return the rows of a binary COPY in the order given; header and trailer not included.
+def _layout(**types: str) -> Rows:
+    """Return one row of zeros whose columns are of these numpy types, in the network's byte order."""
+    fields = [("fields", ">i2")]
+    for name, kind in types.items():
+        fields += [(f"{name}_bytes", ">i4"), (name, kind)]
+    row = np.zeros(1, np.dtype(fields))
+    row["fields"] = len(types)
+    for name, kind in types.items():
+        row[f"{name}_bytes"] = np.dtype(kind).itemsize
+    return row
+
+
+_READING = _layout(ts=">i8", value=">f8", series_id=">i4", quality=">i2")
+_FLAGGED_READING = _layout(ts=">i8", value=">f8", series_id=">i4", quality=">i2", late="?")
+_BUCKET = _layout(bucket=">i8", series_id=">i4")
+
+READING_BYTES = _READING.dtype.itemsize
+
+
+def encode_readings(
+    series_id: Int32, time_us: Int64, value: Float64, quality: Int16, late: Bools | None = None
+) -> Rows:
+    """Return rows of ts, value, series_id, quality, and late where it is given, in the order given.
 
     ``time_us`` is in microseconds since 1970. Sorted by series and time they are stored faster.
 
@@ -45,9 +56,33 @@ def encode_readings(series_id: Int32, time_us: Int64, value: Float64, quality: I
     >>> rows["series_id"].tolist(), rows["value"].tolist()
     ([7], [1.5])
     """
-    rows = np.repeat(_TEMPLATE, len(time_us))
+    rows = np.repeat(_READING if late is None else _FLAGGED_READING, len(time_us))
     rows["ts"] = time_us - POSTGRES_EPOCH_US
     rows["value"] = value
     rows["series_id"] = series_id
     rows["quality"] = quality
+    if late is not None:
+        rows["late"] = late
     return rows
+
+
+def encode_buckets(series_id: Int32, bucket_us: Int64) -> Rows:
+    """Return rows of bucket and series_id; ``bucket_us`` is in microseconds since 1970."""
+    rows = np.repeat(_BUCKET, len(bucket_us))
+    rows["bucket"] = bucket_us - POSTGRES_EPOCH_US
+    rows["series_id"] = series_id
+    return rows
+
+
+def copy_rows(session: Connection, table: str, rows: Rows) -> None:
+    """Copy encoded rows into ``table``, which names its columns too; none where there are none."""
+    if len(rows):
+        copy_bytes(session, table, rows.view(np.uint8).data)
+
+
+def copy_bytes(session: Connection, table: str, rows: memoryview) -> None:
+    """Copy rows that are bytes already."""
+    with session.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN (FORMAT BINARY)".encode()) as copy:
+        copy.write(HEADER)
+        copy.write(rows)
+        copy.write(TRAILER)

@@ -1,20 +1,19 @@
-"""What the database holds of single readings, and of one partition as a whole."""
+"""What the database holds of the readings of one partition, and of the partition as a whole."""
 
 from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from sinks.protocols import Partition
 from sinks.timescale.journal import load_producers
 from sinks.timescale.session import Connection
-from streams.core.batch import Int64
+from sinks.timescale.times import timestamp
+from streams.core.batch import NEVER_US, Int64, Points
 from streams.core.deduplicate import KEPT_FOREVER_US, Deduplicator
 from streams.core.identities import Stored
-from streams.core.partition import PartitionMemory
+from streams.core.partition import PartitionMemory, Reached
+from streams.core.watermark import Patience
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ASKED_PER_CALL = 20_000
 
 _STORED = """
@@ -25,21 +24,27 @@ _STORED = """
 """
 _REVISION = "SELECT coalesce(max(revision), 0) FROM reading_versions WHERE series_id = %s AND ts = %s"
 _LATEST = "SELECT series_id, extract(epoch FROM latest) * 1000000 FROM latest_readings(%s, %s)"
+_UNRELEASED = """
+    SELECT series_id, (extract(epoch FROM ts) * 1000000)::bigint, value, quality
+    FROM unreleased_readings(%s, %s, %s, %s, %s)
+"""
+_REACHED = """
+    SELECT (extract(epoch FROM log_clock) * 1000)::bigint, clock_era,
+           (extract(epoch FROM watermark) * 1000000)::bigint,
+           (extract(epoch FROM released_to) * 1000000)::bigint
+    FROM progress WHERE topic = %s AND partition = %s
+"""
 _KEPT_FROM = (
     "SELECT CASE WHEN isfinite(kept_from) THEN extract(epoch FROM kept_from) * 1000000 END FROM raw_retention"
 )
 
 
-def timestamp(time_us: int) -> datetime:
-    """Return microseconds since 1970 as PostgreSQL takes them, exactly."""
-    return EPOCH + timedelta(microseconds=time_us)
-
-
 class DatabaseHistory:
-    """Looks readings up in the database (:class:`~streams.core.deduplicate.History`)."""
+    """Looks readings up in the database (:class:`~streams.core.partition.PartitionHistory`)."""
 
-    def __init__(self, session: Connection) -> None:
+    def __init__(self, session: Connection, partition: Partition) -> None:
         self._session = session
+        self._name = (partition.topic, partition.number)
 
     def stored(self, series_id: Int64, time_us: Int64) -> Stored:
         """Look identities up, day by day, so that each query touches the chunks of its own days."""
@@ -60,6 +65,19 @@ class DatabaseHistory:
         ((revision,),) = self._session.execute(_REVISION, (series_id, timestamp(time_us))).fetchall()
         return int(revision)
 
+    def unreleased(self, from_us: int, to_us: int, most: int) -> Points:
+        """Return readings of the partition's series that were not late, in order of time."""
+        between = timestamp(from_us), timestamp(to_us)
+        with self._session.cursor(binary=True) as cursor:
+            rows = cursor.execute(_UNRELEASED, (*self._name, *between, most)).fetchall()
+        series_id, time_us, value, quality = zip(*rows, strict=True) if rows else ((),) * 4
+        return Points(
+            np.array(series_id, np.int32),
+            np.array(time_us, np.int64),
+            np.array(value, np.float64),
+            np.array(quality, np.int16),
+        )
+
 
 def kept_from_us(session: Connection) -> int:
     """Return from when on readings are kept, in microseconds since 1970."""
@@ -67,11 +85,27 @@ def kept_from_us(session: Connection) -> int:
     return KEPT_FOREVER_US if kept_from is None else int(kept_from)
 
 
-def load_memory(session: Connection, partition: Partition, floor_us: int, max_bytes: int) -> PartitionMemory:
+def load_memory(
+    session: Connection, partition: Partition, floor_us: int, patience: Patience
+) -> PartitionMemory:
     """Return what a partition's owner must know of it before it stores more."""
     name = (partition.topic, partition.number)
     latest = session.execute(_LATEST, name).fetchall()
     series_id = np.array([row[0] for row in latest], np.int64)
     latest_us = np.array([int(row[1]) for row in latest], np.int64)
-    deduplicator = Deduplicator(max_bytes, series_id, latest_us, floor_us)
-    return PartitionMemory(deduplicator, load_producers(session, partition))
+    reached = session.execute(_REACHED, name).fetchall()
+    return PartitionMemory(
+        Deduplicator(0, series_id, latest_us, floor_us),
+        load_producers(session, partition),
+        _reached(*reached[0]) if reached else Reached(),
+        patience,
+    )
+
+
+def _reached(clock_ms: int | None, era: int, watermark_us: int | None, released_us: int | None) -> Reached:
+    return Reached(
+        clock_ms,
+        era,
+        NEVER_US if watermark_us is None else watermark_us,
+        NEVER_US if released_us is None else released_us,
+    )

@@ -30,8 +30,9 @@ from sinks.timescale.registry import SeriesRegistry
 from sinks.timescale.session import Connection, connect, translated
 from streams.core.batch import Columns
 from streams.core.deduplicate import KEPT_FOREVER_US
-from streams.core.partition import PartitionMemory
+from streams.core.partition import REORDER_BYTES, PartitionMemory
 from streams.core.pipeline import Timed, untimed
+from streams.core.watermark import Patience
 from streams.failpoints import Point, reach
 
 CLAIM_ATTEMPTS = 3
@@ -40,10 +41,11 @@ MEMORY_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much a sink may hold: series of one tenant, and bytes to remember identities in."""
+    """How much a sink may hold: series of one tenant, bytes to remember identities in, and to order in."""
 
     max_series_per_tenant: int = 1_000_000
     memory_bytes: int = MEMORY_BYTES
+    reorder_bytes: int = REORDER_BYTES
 
 
 class TimescaleSink:
@@ -63,12 +65,14 @@ class TimescaleSink:
         bounds: Bounds | None = None,
         timed: Timed = untimed,
         dead_letters_topic: str = DEAD_LETTERS,
+        patience: Patience | None = None,
     ) -> None:
         self._timed = timed
         self._dsn = dsn
         self._owner = owner
         self._bounds = bounds or Bounds()
         self._dead_letters_topic = dead_letters_topic
+        self._patience = patience or Patience()
         self._connection: Connection | None = None
         self._registry = SeriesRegistry(self._bounds.max_series_per_tenant)
         self._known: dict[Partition, _Known] = {}
@@ -135,6 +139,7 @@ class TimescaleSink:
             reach(Point.AFTER_COPY)
             with self._timed("journal"):
                 transaction.store_corrections(session, parts)
+                transaction.mark_dirty(session, parts)
                 copy_dead_letters(session, parts, self._dead_letters_topic)
                 transaction.forward(session, flush, parts, self._registry.homes)
                 for part in parts:
@@ -146,7 +151,7 @@ class TimescaleSink:
             reach(Point.AFTER_COMMIT)
             with self._timed("deduplicate"):
                 for part in parts:
-                    self._known[part.part.partition].committed(part)
+                    self._committed(part)
             self._attempting -= self._sent.keys()
             self._sent = {}
         return total(parts)
@@ -196,6 +201,12 @@ class TimescaleSink:
         self._registry.forget()
         self._known.clear()
 
+    def _committed(self, part: JudgedPart) -> None:
+        known = self._known[part.part.partition]
+        known.committed(part)
+        if known.memory.is_overgrown:
+            self._known.pop(part.part.partition)
+
     def _judge(self, session: Connection, flush: Flush, part: Part) -> JudgedPart:
         with self._timed("resolve"):
             columns = Columns.concat(part.columns)
@@ -212,20 +223,22 @@ class TimescaleSink:
                 resolved.home,
                 self._registry.home(part.partition),
                 memory,
-                DatabaseHistory(session),
+                DatabaseHistory(session, part.partition),
             )
 
     def _knowledge(self, session: Connection, partition: Partition, epoch: int) -> _Known:
         known = self._known.get(partition)
         if known is None or known.epoch != epoch:
-            memory = load_memory(session, partition, self._kept_from_us, self._bounds.memory_bytes)
+            memory = load_memory(session, partition, self._kept_from_us, self._patience)
             known = self._known[partition] = _Known(epoch, memory, load_journal(session, partition))
             self._share_memory()
         return known
 
     def _share_memory(self) -> None:
         for known in self._known.values():
-            known.memory.limit(self._bounds.memory_bytes // len(self._known))
+            known.memory.limit(
+                self._bounds.memory_bytes // len(self._known), self._bounds.reorder_bytes // len(self._known)
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +251,10 @@ class _Known:
 
     def note(self, session: Connection, judged: JudgedPart) -> None:
         part = judged.part
-        self.journal.note(session, self.memory, part.next, judged.outcome.numbered)
+        self.journal.note(session, self.memory, part.next, judged.outcome.reports)
 
     def committed(self, judged: JudgedPart) -> None:
-        self.journal.committed(judged.outcome.numbered)
+        self.journal.committed(judged.outcome.reports)
         self.memory.apply(judged.outcome)
 
 

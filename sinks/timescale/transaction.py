@@ -11,11 +11,20 @@ import psycopg
 from schemas.encode import SeriesRef, encode_batch
 from sinks.judging import JudgedPart
 from sinks.protocols import Flush, Partition
-from sinks.timescale.copy import COPY_READINGS, HEADER, TRAILER, encode_readings
-from sinks.timescale.history import timestamp
+from sinks.timescale.copy import (
+    DIRTY_BUCKETS,
+    FLAGGED_READINGS,
+    READINGS,
+    Rows,
+    copy_rows,
+    encode_buckets,
+    encode_readings,
+)
 from sinks.timescale.session import Connection
-from streams.core.batch import Columns
+from sinks.timescale.times import timestamp, timestamp_or_null
+from streams.core.batch import Columns, Points
 from streams.core.deduplicate import KEPT_FOREVER_US
+from streams.core.order import LATE_BY_S
 from streams.core.pipeline import Timed
 from streams.failpoints import Point, is_on, reach
 
@@ -24,30 +33,55 @@ MAX_FORWARDED_BYTES = 60_000
 """A forwarded batch is split above it; settings may not bound messages lower."""
 
 _CORRECT = "UPDATE readings SET value = %s, quality = %s WHERE series_id = %s AND ts = %s"
+_COUNT_LATE = """
+    INSERT INTO late_readings AS l (topic, partition, up_to_s, readings) VALUES (%s, %s, %s, %s)
+    ON CONFLICT (topic, partition, up_to_s) DO UPDATE SET readings = l.readings + excluded.readings
+"""
 _VERSION = """
-    INSERT INTO reading_versions (series_id, ts, revision, value, quality) VALUES (%s, %s, %s, %s, %s)
+    INSERT INTO reading_versions (series_id, ts, revision, value, quality, late)
+    VALUES (%s, %s, %s, %s, %s, %s)
     ON CONFLICT DO NOTHING
 """
 _OUTBOX = "INSERT INTO outbox (event_id, topic, partition, key, value) VALUES (%s, %s, %s, %s, %s)"
-_ADVANCE = "SELECT advance_progress(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s);"
+_ADVANCE = f"SELECT advance_progress({', '.join(['%s'] * 17)});"
 COMMIT = "SET LOCAL synchronous_commit TO off; COMMIT"
 
 
 def copy_readings(session: Connection, parts: Sequence[JudgedPart], timed: Timed) -> None:
     """Store the new readings; those of one part are sorted, and no two parts share a series."""
-    if not any(len(part.time_us) for part in parts):
-        return
     with timed("encode"):
-        rows = encode_readings(
-            np.concatenate([part.series_id for part in parts]),
-            np.concatenate([part.time_us for part in parts]),
-            np.concatenate([part.value for part in parts]),
-            np.concatenate([part.quality for part in parts]),
-        )
-    with timed("copy"), session.cursor() as cursor, cursor.copy(COPY_READINGS) as copy:
-        copy.write(HEADER)
-        copy.write(rows.view(np.uint8).data)
-        copy.write(TRAILER)
+        encoded = _encoded(parts)
+    with timed("copy"):
+        for table, rows in encoded:
+            copy_rows(session, table, rows)
+
+
+def _encoded(parts: Sequence[JudgedPart]) -> list[tuple[str, Rows]]:
+    """Return the new readings as rows for COPY: those that are late, then the others."""
+    points = Points.concat([Points(part.series_id, part.time_us, part.value, part.quality) for part in parts])
+    late = np.concatenate([part.outcome.late for part in parts])
+    if not late.any():
+        return [(READINGS, encode_readings(*points))]
+    return [
+        (FLAGGED_READINGS, encode_readings(*points.take(late), late[late])),
+        (READINGS, encode_readings(*points.take(~late))),
+    ]
+
+
+def mark_dirty(session: Connection, parts: Sequence[JudgedPart]) -> None:
+    """Mark what is to be computed again because something came late, and count by how late."""
+    outcomes = [part.outcome for part in parts]
+    buckets = [encode_buckets(*outcome.dirty) for outcome in outcomes]
+    copy_rows(session, DIRTY_BUCKETS, np.concatenate(buckets))
+    counted = [
+        (part.part.partition.topic, part.part.partition.number, up_to_s, count)
+        for part in parts
+        for up_to_s, count in zip((*LATE_BY_S, np.inf), part.outcome.late_by, strict=True)
+        if count
+    ]
+    if counted:
+        with session.cursor() as cursor:
+            cursor.executemany(_COUNT_LATE, counted)
 
 
 def store_corrections(session: Connection, parts: Sequence[JudgedPart]) -> None:
@@ -146,7 +180,15 @@ def advance_and_commit(session: Connection, parts: Sequence[JudgedPart], kept_fr
     for judged in sorted(parts, key=lambda judged: judged.part.partition):
         part = judged.part
         arguments += [part.partition.topic, part.partition.number, part.epoch, part.base, part.next]
-        arguments += [kept_from, *judged.counts]
+        clock_ms, era, watermark_us, released_us = judged.outcome.reached
+        arguments += [
+            kept_from,
+            None if clock_ms is None else timestamp(1000 * clock_ms),
+            era,
+            timestamp_or_null(watermark_us),
+            timestamp_or_null(released_us),
+            *judged.counts,
+        ]
     with psycopg.ClientCursor(session) as cursor:
         advance = _ADVANCE * len(parts)
         if is_on(Point.BEFORE_COMMIT):

@@ -17,6 +17,9 @@ Int16 = npt.NDArray[np.int16]
 Float64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
+NEVER_US = np.iinfo(np.int64).min
+"""An event time before any other."""
+
 UNNUMBERED = -1
 """``sequence`` of a reading whose producer does not number its readings."""
 
@@ -107,6 +110,32 @@ class Columns:
     def empty() -> Columns:
         """Return columns of no reading."""
         return Columns(**{name: np.empty(0, dtype) for name, dtype in COLUMN_TYPES.items()})
+
+
+class Points(NamedTuple):
+    """Readings of series of the database, as parallel arrays: what of them is worked with in order."""
+
+    series_id: Int32
+    time_us: Int64
+    value: Float64
+    quality: Int16
+
+    def take(self, rows: npt.NDArray[np.intp] | Bools) -> Points:
+        """Return the readings that ``rows`` (indices or a mask) selects."""
+        return Points(self.series_id[rows], self.time_us[rows], self.value[rows], self.quality[rows])
+
+    @staticmethod
+    def concat(parts: Sequence[Points]) -> Points:
+        """Join several in the order given.
+
+        >>> len(Points.concat([]).time_us)
+        0
+        """
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return Points(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int16))
+        return Points(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 COLUMN_TYPES: dict[str, type[np.generic]] = {

@@ -16,11 +16,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from streams.core.batch import Bools, Float64, Int16, Int32, Int64
+from streams.core.batch import NEVER_US, Bools, Float64, Int16, Int32, Int64
 from streams.core.identities import RecentIdentities, Stored
-
-NEVER_US = np.iinfo(np.int64).min
-"""Latest event time of a series that has no reading."""
 
 KEPT_FOREVER_US = NEVER_US
 """``floor_us`` of a database from which nothing was dropped yet."""
@@ -39,7 +36,10 @@ class Disposition(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Readings of one partition in log order. ``repeated``: the sequence number was seen before."""
+    """Readings of one partition in log order.
+
+    ``repeated``: the sequence number was seen before. ``late``: the watermark had passed the event time.
+    """
 
     series_id: Int32
     time_us: Int64
@@ -47,6 +47,7 @@ class Rows:
     quality: Int16
     revision: Int32
     repeated: Bools
+    late: Bools
 
     def __len__(self) -> int:
         return len(self.time_us)
@@ -63,13 +64,17 @@ class History(Protocol):
 
 
 class Version(NamedTuple):
-    """One version of a reading, for the history of those that were corrected or carry a revision."""
+    """One version of a reading, for the history of those that were corrected or carry a revision.
+
+    ``late``: it came when the watermark had passed its event time.
+    """
 
     series_id: int
     time_us: int
     revision: int
     value: float
     quality: int
+    late: bool = False
 
 
 class Conflict(NamedTuple):
@@ -101,12 +106,14 @@ class Deduplicator:
     """Judges the readings of one partition, whose series nobody else writes.
 
     :meth:`judge` changes nothing; :meth:`apply` takes a judgement in once it is committed.
-    ``latest_us`` is the latest event time stored of each ``series_id``. ``floor_us``: what is earlier
-    has left the database, and a repeat of it cannot be told from a first arrival.
+    ``latest_us`` is the latest event time stored of each ``series_id``, ``newest_us`` of them all.
+    ``floor_us``: what is earlier has left the database, and a repeat of it cannot be told from a first
+    arrival.
     """
 
     def __init__(self, max_bytes: int, series_id: Int64, latest_us: Int64, floor_us: int) -> None:
         self.floor_us = floor_us
+        self.newest_us = int(latest_us.max(initial=NEVER_US))
         self._latest_us = np.full(int(series_id.max(initial=0)) + 1, NEVER_US)
         self._latest_us[series_id] = latest_us
         self.recent = RecentIdentities(max_bytes, max(int(latest_us.max(initial=-1)) + 1, 0))
@@ -134,6 +141,7 @@ class Deduplicator:
             last = np.flatnonzero(np.append(series_id[1:] != series_id[:-1], True))
             self._grow(int(series_id[-1]))
             self._latest_us[series_id[last]] = np.maximum(self._latest_us[series_id[last]], time_us[last])
+            self.newest_us = max(self.newest_us, int(time_us.max()))
 
     def _judge(self, rows: Rows, order: npt.NDArray[np.intp], history: History, judgement: Judgement) -> None:
         series_id, time_us = rows.series_id[order].astype(np.int64), rows.time_us[order]
@@ -192,6 +200,7 @@ def _judge_in_turn(rows: Rows, members: list[int], current: Version | None, judg
             int(rows.revision[row]),
             float(rows.value[row]),
             int(rows.quality[row]),
+            bool(rows.late[row]),
         )
         if current is None and rows.repeated[row]:
             judgement.disposition[row] = Disposition.CONFLICT

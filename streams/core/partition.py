@@ -1,81 +1,112 @@
-"""What is known of one partition, so that each of its readings is stored once: the stateful stages."""
+"""What is known of one partition, to store each of its readings once and release them in order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from streams.core.batch import UNNUMBERED, Bools, Columns, Int32
+from streams.core.batch import NEVER_US, UNNUMBERED, Bools, Columns, Int32, Points
 from streams.core.deduplicate import Conflict, Deduplicator, Disposition, History, Judgement, Rows
+from streams.core.order import (
+    Backlog,
+    Dirty,
+    Release,
+    ReorderBuffer,
+    count_by_lateness,
+    dirty_buckets,
+)
+from streams.core.producers import Producer, Producers, ProducerState, Report, Span
 from streams.core.rejection import Reason, Rejection
-from streams.core.sequences import Interval, Sequences, Spans
+from streams.core.sequences import Sequences, Spans
 from streams.core.series import SeriesTable
 from streams.core.validate import reading_payload
+from streams.core.watermark import Patience, Watermark
 
-_PRODUCER_BITS = 32
+REORDER_BYTES = 64 * 1024 * 1024
 
-
-class Producer(NamedTuple):
-    """A producer by its name, which tenants choose independently."""
-
-    tenant: str
-    name: str
+MAX_PRODUCERS = 200_000
+"""So many are remembered, or twice as many as there were at first."""
 
 
-class Numbered(NamedTuple):
-    """Numbers ``[start, end)`` that arrived of a producer's epoch, and when the last did."""
+class Reached(NamedTuple):
+    """How far event time has come in a partition, as it is stored with its offset.
 
-    producer: Producer
-    epoch: int
-    start: int
-    end: int
-    stamp_ms: int
+    Everything before ``released_us`` was released. See :class:`~streams.core.watermark.Watermark`.
+    """
+
+    clock_ms: int | None = None
+    era: int = 0
+    watermark_us: int = NEVER_US
+    released_us: int = NEVER_US
 
 
-class ProducerState(NamedTuple):
-    """What was seen of one producer, as it is stored."""
-
-    producer: Producer
-    epoch: int
-    seen: list[Interval]
+class PartitionHistory(History, Backlog, Protocol):
+    """What the database holds of a partition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What becomes of the readings of one partition in one flush.
 
-    ``rejections`` are those of the readings that cannot be stored. Take it in with
+    ``rejections`` are those of the readings that cannot be stored. ``late`` tells which of those to
+    store, ``judgement.written``, the watermark had passed, and ``late_by`` counts them by how late.
+    ``dirty`` are the buckets that they and late corrections fall into. Take it in with
     :meth:`PartitionMemory.apply` once it is committed.
     """
 
     rows: Rows
     judgement: Judgement
     rejections: list[Rejection]
-    numbered: list[Numbered]
+    reports: list[Report]
     spans: Spans
+    watermark: Watermark
+    release: Release
+    late: Bools
+    late_by: tuple[int, ...]
+    dirty: Dirty
 
     def count(self, disposition: Disposition) -> int:
         """Return how many readings have this disposition."""
         return int(np.count_nonzero(self.judgement.disposition == disposition))
 
+    @property
+    def released(self) -> Points:
+        """Readings that come next in the order of their series, by series, then time."""
+        return self.release.points
+
+    @property
+    def reached(self) -> Reached:
+        """How far event time has come with this flush."""
+        watermark = self.watermark
+        return Reached(watermark.clock_ms, watermark.era, watermark.us, self.release.to_us)
+
 
 class PartitionMemory:
     """Judges the readings of one partition; a cache of the database, which may be lost at any time."""
 
-    def __init__(self, deduplicator: Deduplicator, producers: Iterable[ProducerState]) -> None:
+    def __init__(
+        self,
+        deduplicator: Deduplicator,
+        producers: Iterable[ProducerState] = (),
+        reached: Reached | None = None,
+        patience: Patience | None = None,
+        reorder_bytes: int = REORDER_BYTES,
+    ) -> None:
+        clock_ms, era, watermark_us, released_us = reached or Reached()
         self._deduplicator = deduplicator
         self._sequences = Sequences()
-        self._numbers: dict[Producer, int] = {}
-        self._names: list[Producer] = []
-        self._mapped = SeriesTable()
-        self._tenants: dict[str, int] = {}
-        self._tenant_of = np.empty(0, np.int64)
-        self._number_of: dict[int, int] = {}
+        self._producers = Producers()
+        self._watermark = Watermark(patience or Patience(), clock_ms, era, watermark_us)
+        self._buffer = ReorderBuffer(reorder_bytes, released_us)
         for state in producers:
-            self._sequences.restore(self._number(state.producer), state.epoch, state.seen)
+            number = self._producers.number(state.producer)
+            self._watermark.restore(number, state.heard)
+            if state.seen:
+                self._sequences.restore(number, state.epoch, state.seen)
+        self._max_producers = max(MAX_PRODUCERS, 2 * len(self._producers.names))
 
     def judge(
         self,
@@ -83,83 +114,111 @@ class PartitionMemory:
         series_id: Int32,
         series: SeriesTable,
         producers: Sequence[str],
-        history: History,
+        history: PartitionHistory,
         own: Bools | None = None,
     ) -> Outcome:
         """Decide on readings in log order; changes nothing that a second call would notice.
 
-        Those that are not ``own`` are judged elsewhere: only their sequence numbers count here.
+        Those that are not ``own`` are judged elsewhere: only their producers and numbers count here.
         """
-        numbers = self._numbers_of(columns, series, producers)
+        numbers = self._producers.numbers_of(columns, series, producers)
+        watermark, passed_us = self._watermark.after(numbers, columns.time_us, columns.stamp_ms)
         nameless = columns.producer == 0
         sequence = np.where(nameless, UNNUMBERED, columns.sequence)
         repeated, spans = self._sequences.judge(numbers, columns.epoch, sequence)
-        stamp_ms = int(columns.stamp_ms.max(initial=0))
         if own is not None and not own.all():
-            columns, series_id, repeated = columns.take(own), series_id[own], repeated[own]
-        rows = Rows(series_id, columns.time_us, columns.value, columns.quality, columns.revision, repeated)
+            columns, series_id = columns.take(own), series_id[own]
+            repeated, passed_us = repeated[own], passed_us[own]
+        rows = Rows(
+            series_id,
+            columns.time_us,
+            columns.value,
+            columns.quality,
+            columns.revision,
+            repeated,
+            columns.time_us < passed_us,
+        )
         judgement = self._deduplicator.judge(rows, history)
-        rejections = [
-            _rejection(columns, row, Reason.EXPIRED, EXPIRED_DETAIL, series, producers)
-            for row in np.flatnonzero(judgement.disposition == Disposition.EXPIRED).tolist()
-        ]
-        rejections += [
-            _rejection(
-                columns, conflict.row, Reason.CONFLICT, _in_words(columns, conflict), series, producers
-            )
-            for conflict in judgement.conflicts
-        ]
-        numbered = [
-            Numbered(self._names[number], epoch, start, end, stamp_ms)
-            for number, epoch, start, end in zip(*(part.tolist() for part in spans), strict=True)
-        ]
-        return Outcome(rows, judgement, rejections, numbered, spans)
+        late = rows.late[judgement.written]
+        lateness_us = (passed_us - columns.time_us)[judgement.written[late]]
+        return Outcome(
+            rows,
+            judgement,
+            _rejections(columns, judgement, series, producers),
+            self._reports(numbers, watermark, spans),
+            spans,
+            watermark,
+            self._release(rows, judgement, watermark.us, history),
+            late,
+            count_by_lateness(lateness_us),
+            _dirty(rows, judgement),
+        )
 
     def apply(self, outcome: Outcome) -> None:
         """Take in what a committed transaction stored."""
         self._sequences.apply(outcome.spans)
         self._deduplicator.apply(outcome.rows, outcome.judgement)
+        self._watermark = outcome.watermark
+        self._buffer.apply(outcome.release)
 
-    def limit(self, max_bytes: int) -> None:
-        """Set how many bytes may be spent on remembering identities."""
-        self._deduplicator.recent.limit(max_bytes)
+    def limit(self, identities_bytes: int, reorder_bytes: int) -> None:
+        """Set how many bytes may be spent on remembering identities, and on holding readings back."""
+        self._deduplicator.recent.limit(identities_bytes)
+        self._buffer.limit(reorder_bytes)
+
+    @property
+    def is_overgrown(self) -> bool:
+        """Whether it is better read anew, because it knows many producers that do not count any more."""
+        return len(self._producers.names) > self._max_producers
 
     def state(self, producer: Producer) -> ProducerState:
-        """Return what was seen of a producer, for storing."""
-        number = self._numbers[producer]
-        return ProducerState(producer, self._sequences.epoch(number), self._sequences.intervals(number))
+        """Return what is known of a producer, for storing."""
+        number = self._producers.number(producer)
+        (heard,) = self._watermark.heard(np.array([number]))
+        return ProducerState(
+            producer, heard, self._sequences.epoch(number), self._sequences.intervals(number)
+        )
 
-    def _number(self, producer: Producer) -> int:
-        number = self._numbers.setdefault(producer, len(self._names))
-        if number == len(self._names):
-            self._names.append(producer)
-        return number
+    def _release(
+        self, rows: Rows, judgement: Judgement, watermark_us: int, history: PartitionHistory
+    ) -> Release:
+        written = judgement.written
+        corrections = np.flatnonzero(judgement.disposition == Disposition.CORRECTION)
+        points = Points(rows.series_id, rows.time_us, rows.value, rows.quality)
+        # Each as it arrived. What corrects it comes after it, unless that is late.
+        arrived = [points.take(some[~rows.late[some]]) for some in (written, corrections) if len(some)]
+        return self._buffer.release(arrived, watermark_us, self._deduplicator.newest_us, history)
 
-    def _numbers_of(self, columns: Columns, series: SeriesTable, producers: Sequence[str]) -> Int32:
-        """Return the number of each reading's producer."""
-        if series is not self._mapped:
-            self._mapped, self._tenants, self._number_of = series, {}, {}
-            self._tenant_of = np.empty(0, np.int64)
-        if len(series) > len(self._tenant_of):
-            new = [
-                self._tenants.setdefault(key.tenant, len(self._tenants))
-                for key in series.keys[len(self._tenant_of) :]
-            ]
-            self._tenant_of = np.append(self._tenant_of, np.array(new, np.int64))
-        pairs = (self._tenant_of[columns.series] << _PRODUCER_BITS) | columns.producer
-        # A batch is a run of one producer: only the first of each run is looked up.
-        first = np.flatnonzero(np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)])
-        distinct, which = np.unique(pairs[first], return_inverse=True)
-        for pair in distinct.tolist():
-            if pair not in self._number_of:
-                tenant = list(self._tenants)[pair >> _PRODUCER_BITS]
-                name = producers[pair & ((1 << _PRODUCER_BITS) - 1)]
-                self._number_of[pair] = self._number(Producer(tenant, name))
-        numbers = np.array([self._number_of[pair] for pair in distinct.tolist()], np.int32)
-        return np.repeat(numbers[which], np.diff(np.append(first, len(pairs))))
+    def _reports(self, numbers: Int32, watermark: Watermark, spans: Spans) -> list[Report]:
+        brought: dict[int, list[Span]] = {}
+        for number, *span in zip(*(part.tolist() for part in spans), strict=True):
+            brought.setdefault(number, []).append(Span(*span))
+        heard = np.flatnonzero(np.bincount(numbers))
+        return [
+            Report(self._producers.names[number], last, brought.get(number, ()))
+            for number, last in zip(heard.tolist(), watermark.heard(heard), strict=True)
+        ]
 
 
 EXPIRED_DETAIL = "older than the readings that are kept: it cannot be told from a repeat"
+
+
+def _dirty(rows: Rows, judgement: Judgement) -> Dirty:
+    disposition = judgement.disposition
+    stored = (disposition == Disposition.WRITTEN) | (disposition == Disposition.CORRECTION)
+    late = stored & rows.late
+    return dirty_buckets(rows.series_id[late], rows.time_us[late])
+
+
+def _rejections(
+    columns: Columns, judgement: Judgement, series: SeriesTable, producers: Sequence[str]
+) -> list[Rejection]:
+    expired = np.flatnonzero(judgement.disposition == Disposition.EXPIRED).tolist()
+    said = [
+        *((row, Reason.EXPIRED, EXPIRED_DETAIL) for row in expired),
+        *((conflict.row, Reason.CONFLICT, _in_words(columns, conflict)) for conflict in judgement.conflicts),
+    ]
+    return [_rejection(columns, row, reason, detail, series, producers) for row, reason, detail in said]
 
 
 def _in_words(columns: Columns, conflict: Conflict) -> str:

@@ -15,7 +15,7 @@ from streams.core.validate import Validator
 CHUNK_STAGES = ("decode", "validate")
 """What a chunk goes through before it is collected for a flush, in this order."""
 
-FLUSH_STAGES = ("deduplicate",)
+FLUSH_STAGES = ("deduplicate", "order")
 """What a flush goes through once its series are known to the database."""
 
 STAGES = CHUNK_STAGES + FLUSH_STAGES

@@ -55,7 +55,7 @@ class MemoryPlace:
 
 EVERYTHING = (
     "readings, series, tenants, progress, dead_letters, reading_versions, producers, producer_journal, "
-    "outbox, halts"
+    "outbox, halts, dirty_buckets, late_readings"
 )
 
 

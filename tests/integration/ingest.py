@@ -188,7 +188,7 @@ def ingest(dsn: str, directory: Path, partitions: int, config: dict[str, str]) -
     with ExitStack() as cleanup, psycopg.connect(dsn, autocommit=True) as session:
         session.execute(
             "TRUNCATE readings, dead_letters, progress, series, tenants, producers, producer_journal, "
-            "reading_versions, outbox, halts, resumptions"
+            "reading_versions, outbox, halts, resumptions, dirty_buckets, late_readings"
         )
         for name in (topic, letters_topic):
             cleanup.callback(_delete_topic, admin, name)

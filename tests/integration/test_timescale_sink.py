@@ -60,7 +60,8 @@ class Database:
 def db(database: str) -> Iterator[Database]:
     opened = Database(database, as_writer(database))
     opened.owner.execute(
-        "TRUNCATE readings, series, tenants, progress, dead_letters, producers, producer_journal, outbox"
+        "TRUNCATE readings, series, tenants, progress, dead_letters, producers, producer_journal, outbox, "
+        "reading_versions, dirty_buckets, late_readings"
     )
     yield opened
     opened.owner.close()
@@ -221,12 +222,15 @@ TimescaleSink(dsn, "former").claim(Partition("readings", 0), "former", 0)
 session = connect(dsn, "former")
 session.execute("BEGIN")
 if where == "inside COPY":
-    with session.cursor() as cursor, cursor.copy("COPY readings FROM STDIN") as copy:
+    into = "COPY readings (ts, value, series_id, quality) FROM STDIN"
+    with session.cursor() as cursor, cursor.copy(into) as copy:
         # More than libpq and the kernel hold back, so that the server has begun to create the chunk.
         copy.write("2025-10-09 08:53:20+00\\t1.5\\t1\\t0\\n" * 200_000)
         os.kill(os.getpid(), signal.SIGSTOP)
 else:
-    session.execute("SELECT advance_progress('readings', 0, 1, 0, 4, '-infinity', 3, 1, 0, 0, 0)")
+    counts = "3, 1, 0, 0, 0, 0, 0"
+    where = "NULL, 0, NULL, NULL"
+    session.execute(f"SELECT advance_progress('readings', 0, 1, 0, 4, '-infinity', {where}, {counts})")
     os.kill(os.getpid(), signal.SIGSTOP)
 session.execute("COMMIT")
 """

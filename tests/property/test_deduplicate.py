@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.core import identities
+from streams.core.batch import Points
 from streams.core.deduplicate import Deduplicator, Disposition, Judgement, Rows, Version
 from streams.core.identities import Stored
 
@@ -38,6 +39,7 @@ class Table:
     stored_values: dict[tuple[int, int], float] = field(default_factory=dict)
     revisions: dict[tuple[int, int], int] = field(default_factory=dict)
     versions: set[tuple[int, int, int, str]] = field(default_factory=set)
+    late: set[tuple[int, int]] = field(default_factory=set)
     asked: int = 0
 
     def stored(self, series_id: np.ndarray, time_us: np.ndarray) -> Stored:
@@ -51,6 +53,19 @@ class Table:
 
     def revision(self, series_id: int, time_us: int) -> int:
         return self.revisions.get((series_id, time_us), 0)
+
+    def unreleased(self, from_us: int, to_us: int, most: int) -> Points:
+        found = sorted(
+            (time_us, series_id, self.value_in_time(series_id, time_us))
+            for series_id, time_us in self.stored_values
+            if from_us <= time_us < to_us and (series_id, time_us) not in self.late
+        )[:most]
+        times, series, values = zip(*found, strict=True) if found else ((),) * 3
+        quality = np.zeros(len(found), np.int16)
+        return Points(np.array(series, np.int32), np.array(times, np.int64), np.array(values), quality)
+
+    def value_in_time(self, series_id: int, time_us: int) -> float:
+        return self.stored_values[series_id, time_us]
 
     def commit(self, rows: Rows, judgement: Judgement) -> None:
         for row in judgement.written.tolist():
@@ -81,6 +96,7 @@ def rows_of(log: list[Reading]) -> Rows:
         np.zeros(len(log), np.int16),
         np.array(revision, np.int32),
         np.array(repeated, bool),
+        np.zeros(len(log), bool),
     )
 
 

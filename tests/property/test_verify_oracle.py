@@ -66,7 +66,7 @@ def as_columns(log: list[Row]) -> Columns:
 def test_the_oracle_and_the_stages_agree(log: list[Row], step: int) -> None:
     table, series = Table(), series_table("rpm", "load")
     nothing = np.empty(0, np.int64)
-    memory = PartitionMemory(Deduplicator(0, nothing, nothing, 0), ())
+    memory = PartitionMemory(Deduplicator(0, nothing, nothing, 0))
     oracle = Oracle()
     counts: Counter[Fate] = Counter()
     for start in range(0, len(log), step):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from streams.core.batch import NEVER_US, Points
 from streams.core.deduplicate import Deduplicator, Disposition
 from streams.core.identities import Stored
-from streams.core.partition import PartitionMemory, Producer
+from streams.core.partition import PartitionMemory
+from streams.core.producers import Producer
 from streams.core.rejection import Reason
 from streams.core.series import SeriesKey, SeriesTable
 from tests.builders import BASE_US, columns, series_table
 
 NOTHING = np.empty(0, np.int64)
-NEVER_US = np.iinfo(np.int64).min
 
 
 class Empty:
@@ -24,9 +25,12 @@ class Empty:
     def revision(self, series_id: int, time_us: int) -> int:
         return 0
 
+    def unreleased(self, from_us: int, to_us: int, most: int) -> Points:
+        return Points.concat([])
+
 
 def memory(floor_us: int = NEVER_US) -> PartitionMemory:
-    return PartitionMemory(Deduplicator(0, NOTHING, NOTHING, floor_us), ())
+    return PartitionMemory(Deduplicator(0, NOTHING, NOTHING, floor_us))
 
 
 def judge(stage: PartitionMemory, table: SeriesTable, series: list[int], **given: list[int]) -> list[int]:
