@@ -176,4 +176,4 @@ GRANT SELECT, INSERT, UPDATE ON late_readings TO streamgauge_writer;
 GRANT UPDATE ON producer_journal TO streamgauge_writer;
 GRANT DELETE ON producers TO streamgauge_writer;
 GRANT EXECUTE ON FUNCTION advance_progress, unreleased_readings TO streamgauge_writer;
-GRANT SELECT ON dirty_buckets, late_readings TO streamgauge_reader;
+GRANT SELECT ON late_readings TO streamgauge_reader;

@@ -1,4 +1,4 @@
-"""``streamgauge producers``: who numbers its readings, and what is missing of them."""
+"""``streamgauge producers``: who sends readings, and what is missing of those that are numbered."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def producers(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="How many at most.")] = 20,
     as_json: JsonFlag = False,
 ) -> None:
-    """List producers that number their readings.
+    """List producers, and which readings are missing of those that number them.
 
     Those with missing readings come first. What has arrived within the last seconds may not be
     counted yet. Exit codes: 0 ok, 3 the database cannot be reached.
@@ -68,14 +68,15 @@ def producers(
     for row in rows:
         more = "" if len(row["gaps"]) <= GAPS_SHOWN else f" and {len(row['gaps']) - GAPS_SHOWN} more"
         missing = f"{row['missing']}: {', '.join(row['gaps'][:GAPS_SHOWN])}{more}" if row["gaps"] else "none"
+        numbers = ("–", "–", "–") if row["epoch"] is None else (row["epoch"], row["last_sequence"], missing)
         table.add_row(
             printable(row["tenant"]),
             printable(row["producer"]),
             f"{row['topic']}/{row['partition']}",
-            str(row["epoch"]),
-            str(row["last_sequence"]),
+            str(numbers[0]),
+            str(numbers[1]),
             f"{row['last_seen']:%Y-%m-%d %H:%M:%S}",
-            missing,
+            str(numbers[2]),
         )
     console().print(table)
 

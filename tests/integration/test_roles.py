@@ -23,6 +23,7 @@ READER = {
     "readings_named": "r",
     "pipeline_progress": "r",
     "outbox_state": "r",
+    "late_readings": "r",
 }
 WRITER = {
     "readings": "ar",
@@ -32,8 +33,10 @@ WRITER = {
     "dead_letters": "ar",
     "schema_migrations": "r",
     "reading_versions": "ar",
-    "producers": "arw",
-    "producer_journal": "ard",
+    "producers": "arwd",
+    "producer_journal": "arwd",
+    "dirty_buckets": "ar",
+    "late_readings": "arw",
     "producer_gaps": "r",
     "outbox": "ard",
     "raw_retention": "r",
