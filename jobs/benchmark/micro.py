@@ -14,7 +14,7 @@ from jobs.benchmark.figures import Figure
 from jobs.benchmark.rounds import Say
 from jobs.generate import Encoding, messages
 from sinks.timescale.copy import encode_readings
-from streams.core.batch import Columns, Messages
+from streams.core.batch import NEVER_US, Columns, Messages, Points
 from streams.core.decode import Decoder
 from streams.core.deduplicate import (
     KEPT_FOREVER_US,
@@ -25,9 +25,12 @@ from streams.core.deduplicate import (
 )
 from streams.core.identities import Stored
 from streams.core.limits import Limits
+from streams.core.order import Release, ReorderBuffer
+from streams.core.partition import REORDER_BYTES
 from streams.core.sequences import Sequences
 from streams.core.series import SeriesTable
 from streams.core.validate import Validator
+from streams.core.watermark import Patience, Watermark
 
 MEMORY_BYTES = 256 << 20
 
@@ -50,6 +53,10 @@ class NoHistory:
     def revision(self, series_id: int, time_us: int) -> int:  # noqa: ARG002
         """Answer that nothing was revised."""
         return 0
+
+    def unreleased(self, from_us: int, to_us: int, most: int) -> Points:  # noqa: ARG002
+        """Answer that nothing is left to release."""
+        return Points.concat([])
 
 
 def chunks_of(readings: int, encoding: Encoding, shape: Shape) -> list[Messages]:
@@ -103,6 +110,23 @@ def _stages_of_columns(readings: int, shape: Shape) -> list[Stage]:
         deduplicator.apply(rows, judgement)
         return lambda: deduplicator.judge(rows, NoHistory())
 
+    def watermark() -> Callable[[], object]:
+        # As they would have been sent live.
+        stamp_ms = np.maximum.accumulate(columns.time_us // 1000)
+        return lambda: Watermark(Patience()).after(columns.producer, columns.time_us, stamp_ms)
+
+    def order() -> Callable[[], object]:
+        _, judgement = _judged(rows)
+        points = Points(rows.series_id, rows.time_us, rows.value, rows.quality)
+        watermark_us = int(np.median(rows.time_us))
+
+        def hold_back_and_release() -> Release:
+            buffer, arrived = ReorderBuffer(REORDER_BYTES), points.take(judgement.written)
+            buffer.apply(buffer.release([arrived], NEVER_US, NEVER_US, NoHistory()))
+            return buffer.release([], watermark_us, NEVER_US, NoHistory())
+
+        return hold_back_and_release
+
     def sort() -> Callable[[], object]:
         return lambda: series_time_order(rows.series_id, rows.time_us)
 
@@ -115,6 +139,8 @@ def _stages_of_columns(readings: int, shape: Shape) -> list[Stage]:
         Stage("deduplicate_new", readings, judge_new),
         Stage("deduplicate_take_in", readings, take_in),
         Stage("deduplicate_repeated", readings, judge_repeated),
+        Stage("watermark", readings, watermark),
+        Stage("order", readings, order),
         Stage("sort_by_series_and_time", readings, sort),
         Stage("encode_copy", readings, encode),
     ]
@@ -127,6 +153,7 @@ def _rows(columns: Columns) -> Rows:
         columns.value,
         columns.quality,
         columns.revision,
+        np.zeros(len(columns), np.bool_),
         np.zeros(len(columns), np.bool_),
     )
 

@@ -11,8 +11,8 @@ import numpy as np
 from schemas.dead_letter import encode_dead_letter
 from sinks.judging import JudgedPart
 from sinks.protocols import Partition
-from sinks.timescale.history import timestamp
 from sinks.timescale.session import Connection
+from sinks.timescale.times import timestamp
 from streams.core.rejection import MAX_PAYLOAD_BYTES, Rejection
 from streams.core.validate import LATEST_US
 

@@ -94,6 +94,7 @@ def test_workers_write_what_they_need_and_delete_nothing(database: str) -> None:
         "claim_partition",
         "advance_progress",
         "latest_readings",
+        "unreleased_readings",
     }
 
 

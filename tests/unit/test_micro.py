@@ -14,6 +14,7 @@ from jobs.benchmark import micro
 from jobs.benchmark.backlog import Shape
 from jobs.generate import Encoding
 from streams.core.deduplicate import Judgement
+from streams.core.order import Release
 from streams.core.pipeline import STAGES
 
 
@@ -34,6 +35,19 @@ def test_what_is_timed_does_the_work() -> None:
     assert isinstance(new, Judgement)
     assert isinstance(again, Judgement)
     assert (len(new.written), len(again.written)) == (500, 0)
+
+
+def test_the_order_stage_holds_back_and_lets_go() -> None:
+    (order,) = (
+        stage
+        for stage in micro.stages(500, Shape(series=10, producers=2), [Encoding.BATCH])
+        if stage.name == "order"
+    )
+
+    release = order.prepare()()
+
+    assert isinstance(release, Release)
+    assert 0 < len(release.points.time_us) < 500
 
 
 def test_a_stage_that_is_new_has_no_change() -> None:
