@@ -10,6 +10,7 @@ from jobs.cli.output import JsonFlag, console, examples, print_json
 
 if TYPE_CHECKING:
     from jobs.verify.report import PartitionReport, Report
+    from jobs.verify.snapshot import Order
 
 app = typer.Typer()
 
@@ -24,19 +25,21 @@ def verify(
     """Compare the database with the log, reading by reading, while workers go on.
 
     Reads each partition from its log's start to the stored offset, judges every reading anew, and
-    looks for readings that are missing, doubled, altered or unexplained, and for wrong counts.
+    looks for readings that are missing, doubled, altered or unexplained, for wrong counts, and for late
+    readings that are not flagged, not counted, or whose minute is not marked to be computed again.
 
     Exit codes: 0 all is as the log says, 1 it is not, 3 Kafka or the database is away.
     """
     from jobs.verify.log import Log
     from jobs.verify.verify import verify as compare
     from streams.settings import Settings
-    from streams.worker import pipeline_of
+    from streams.worker import patience_of, pipeline_of
 
     settings = Settings()
     name = topic or settings.readings_topic
     with console(stderr=True).status(f"Reading the log of {name}"):
-        report = compare(settings.owner_dsn, Log(settings.kafka, name), name, pipeline_of(settings))
+        log = Log(settings.kafka, name)
+        report = compare(settings.owner_dsn, log, name, pipeline_of(settings), patience_of(settings))
     if as_json:
         print_json(report.document())
     else:
@@ -92,6 +95,16 @@ def _print_faults_of(partition: PartitionReport) -> None:
             if count != partition.counts.get(fate, 0)
         ]
         typer.echo(f"partition {stored.partition}: progress counts {', '.join(differ)}")
+    if partition.order is not None and not partition.order_agrees:
+        typer.echo(
+            f"partition {stored.partition}: in order {_in_words(stored.order)}, "
+            f"where the log gives {_in_words(partition.order)}"
+        )
+
+
+def _in_words(order: Order) -> str:
+    passed = "no watermark" if order.watermark_us is None else f"watermark {order.watermark_us:,} µs"
+    return f"{order.released:,} released, {order.late:,} late, {passed}"
 
 
 def _print_examples(report: Report) -> None:

@@ -11,20 +11,22 @@ import numpy as np
 
 from jobs.verify.oracle import Row
 from jobs.verify.snapshot import Connection
-from sinks.timescale.copy import HEADER, TRAILER, encode_readings
+from sinks.timescale.copy import copy_rows, encode_buckets, encode_readings
 
 ROWS_AT_ONCE = 50_000
 
-_COPY_EXPECTED = "COPY expected (ts, value, series_id, quality) FROM STDIN (FORMAT BINARY)"
-_COPY_HANDED_OVER = "COPY handed_over (ts, value, series_id, quality) FROM STDIN (FORMAT BINARY)"
+_EXPECTED = "expected (ts, value, series_id, quality, late)"
+_EXPECTED_DIRTY = "expected_dirty (bucket, series_id)"
+_HANDED_OVER = "handed_over (ts, value, series_id, quality, late)"
 
-_ANALYZE = "ANALYZE expected; ANALYZE handed_over"
+_ANALYZE = "ANALYZE expected; ANALYZE expected_dirty; ANALYZE handed_over"
 
 # A series without a home, or a number without a series, may be of any topic: such rows are looked at.
 _COMPARE = """
     WITH stored AS (
         SELECT r.series_id, r.ts, count(*) AS copies,
                min(r.value) AS low, max(r.value) AS high, min(r.quality) AS best, max(r.quality) AS worst,
+               bool_and(r.late) AS late, bool_or(r.late) AS anyhow_late,
                min(s.home_partition) AS home
         FROM readings AS r LEFT JOIN series AS s USING (series_id)
         WHERE s.home_topic = %(topic)s OR s.home_topic IS NULL
@@ -42,6 +44,10 @@ _COMPARE = """
          AND (s.low, s.high, s.best, s.worst) IS DISTINCT FROM (e.value, e.value, e.quality, e.quality),
          format('value %%s to %%s, quality %%s to %%s; by the log %%s, %%s',
                 s.low, s.high, s.best, s.worst, e.value, e.quality)),
+        ('misflagged',
+         e.ts IS NOT NULL AND s.ts IS NOT NULL AND (s.home = ANY (%(cut)s::int[])) IS NOT TRUE
+         AND (s.late, s.anyhow_late) IS DISTINCT FROM (e.late, e.late),
+         format('late %%s, by the log %%s', s.anyhow_late, e.late)),
         ('unexplained', e.ts IS NULL AND (s.home = ANY (%(cut)s::int[])) IS NOT TRUE,
          format('value %%s, quality %%s', s.low, s.best)),
         ('beyond_log', e.ts IS NULL AND s.home = ANY (%(cut)s::int[]),
@@ -59,6 +65,13 @@ _COMPARE_HANDED_OVER = """
       AND NOT (s.home_partition = ANY (%(cut)s::int[])
                AND EXISTS (SELECT FROM readings AS r WHERE r.series_id = h.series_id AND r.ts = h.ts))
 """
+_COMPARE_DIRTY = """
+    INSERT INTO faults
+    SELECT 'unmarked', e.series_id, e.bucket, 'late readings of this minute have no mark in dirty_buckets'
+    FROM expected_dirty AS e LEFT JOIN series AS s USING (series_id)
+    WHERE (s.home_partition = ANY (%(cut)s::int[])) IS NOT TRUE
+      AND NOT EXISTS (SELECT FROM dirty_buckets AS d WHERE d.series_id = e.series_id AND d.bucket = e.bucket)
+"""
 _COUNT = "SELECT kind, count(*) FROM faults GROUP BY kind"
 _EXAMPLES = """
     SELECT s.tenant, s.source, s.metric, f.series_id, f.ts::text, f.detail
@@ -70,19 +83,30 @@ _EXAMPLES = """
 class Kind(StrEnum):
     """What can be said of a reading that is not as the log says, or of which the log does not say.
 
-    ``beyond_log``: it may be of the part of the log that is gone. ``in_flight``: it is forwarded, and
-    still in the outbox or not yet stored by its home. These two are no faults.
+    ``misflagged``: its flag ``late`` is wrong. ``unmarked`` is said of a minute of a series: something
+    late fell into it, and nobody is told to compute it again. ``beyond_log``: it may be of the part of
+    the log that is gone. ``in_flight``: it is forwarded, and still in the outbox or not yet stored by its
+    home. These two are no faults.
     """
 
     MISSING = "missing"
     DOUBLED = "doubled"
     ALTERED = "altered"
     UNEXPLAINED = "unexplained"
+    MISFLAGGED = "misflagged"
+    UNMARKED = "unmarked"
     BEYOND_LOG = "beyond_log"
     IN_FLIGHT = "in_flight"
 
 
-FAULTS = (Kind.MISSING, Kind.DOUBLED, Kind.ALTERED, Kind.UNEXPLAINED)
+FAULTS = (
+    Kind.MISSING,
+    Kind.DOUBLED,
+    Kind.ALTERED,
+    Kind.UNEXPLAINED,
+    Kind.MISFLAGGED,
+    Kind.UNMARKED,
+)
 
 
 class Example(NamedTuple):
@@ -98,12 +122,18 @@ class Example(NamedTuple):
 
 def copy_expected(session: Connection, rows: Iterable[Row]) -> None:
     """Add readings that must be stored."""
-    _copy(session, _COPY_EXPECTED, rows)
+    _copy(session, _EXPECTED, rows)
+
+
+def copy_expected_dirty(session: Connection, minutes: Iterable[tuple[int, int]]) -> None:
+    """Add minutes that must be marked: series, and begin in microseconds since 1970."""
+    series_id, bucket_us = np.array(list(minutes), np.int64).reshape(-1, 2).T
+    copy_rows(session, _EXPECTED_DIRTY, encode_buckets(series_id.astype(np.int32), bucket_us))
 
 
 def copy_handed_over(session: Connection, rows: Iterable[Row]) -> None:
     """Add readings that were forwarded, and so must be in the log of their home."""
-    _copy(session, _COPY_HANDED_OVER, rows)
+    _copy(session, _HANDED_OVER, rows)
 
 
 def find_faults(
@@ -117,6 +147,7 @@ def find_faults(
     arguments = {"topic": topic, "cut": list(cut), "behind": list(behind)}
     session.execute(_ANALYZE)
     session.execute(_COMPARE, arguments)
+    session.execute(_COMPARE_DIRTY, arguments)
     session.execute(_COMPARE_HANDED_OVER, arguments)
     found: dict[str, int] = dict(session.execute(_COUNT).fetchall())
     return {kind: found.get(kind.value, 0) for kind in Kind}
@@ -127,17 +158,15 @@ def find_examples(session: Connection, kind: Kind, limit: int) -> list[Example]:
     return [Example(*row) for row in session.execute(_EXAMPLES, (kind.value, limit))]
 
 
-def _copy(session: Connection, statement: str, rows: Iterable[Row]) -> None:
+def _copy(session: Connection, table: str, rows: Iterable[Row]) -> None:
     source = iter(rows)
-    with session.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-        copy.write(HEADER)
-        while some := list(islice(source, ROWS_AT_ONCE)):
-            series_id, time_us, value_bits, quality = zip(*some, strict=True)
-            encoded = encode_readings(
-                np.array(series_id, np.int32),
-                np.array(time_us, np.int64),
-                np.array(value_bits, np.int64).view(np.float64),
-                np.array(quality, np.int16),
-            )
-            copy.write(encoded.view(np.uint8).data)
-        copy.write(TRAILER)
+    while some := list(islice(source, ROWS_AT_ONCE)):
+        series_id, time_us, value_bits, quality, late = zip(*some, strict=True)
+        encoded = encode_readings(
+            np.array(series_id, np.int32),
+            np.array(time_us, np.int64),
+            np.array(value_bits, np.int64).view(np.float64),
+            np.array(quality, np.int16),
+            np.array(late, bool),
+        )
+        copy_rows(session, table, encoded)

@@ -5,11 +5,18 @@ It shares no code with the stages that it checks. Whatever is clever there is pl
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
+
+from jobs.verify.lateness import MINUTE_US, LogTime
+from streams.core.watermark import Patience
+
+LATE_BY_S = (10.0, 60.0, 600.0, 3600.0, 86_400.0, math.inf)
+"""Late readings are counted by how late they are: up to so many seconds, and more than the number before."""
 
 NO_NUMBER = -1
 """``sequence`` of a reading without a number."""
@@ -28,7 +35,8 @@ class Fate(StrEnum):
 class Reading(NamedTuple):
     """One reading of the log. ``value_bits`` are those of the float64, so that NaN equals itself.
 
-    ``producer`` is (tenant, name), None where it has no name; ``time_us`` is in microseconds since 1970.
+    ``producer`` is (tenant, name), the name empty where it has none; ``time_us`` is in microseconds since
+    1970, ``stamp_ms`` the Kafka timestamp of its record in milliseconds.
     """
 
     series_id: int
@@ -36,9 +44,10 @@ class Reading(NamedTuple):
     value_bits: int
     quality: int
     revision: int
-    producer: tuple[str, str] | None
+    producer: tuple[str, str]
     epoch: int
     sequence: int
+    stamp_ms: int
 
 
 class Row(NamedTuple):
@@ -48,6 +57,7 @@ class Row(NamedTuple):
     time_us: int
     value_bits: int
     quality: int
+    late: bool = False
 
 
 class Version(NamedTuple):
@@ -56,6 +66,7 @@ class Version(NamedTuple):
     value_bits: int
     quality: int
     revision: int
+    late: bool
 
 
 class Numbers:
@@ -94,11 +105,16 @@ class Oracle:
     It remembers every reading that is stored: about 250 bytes each, so four million readings of one
     partition take 1 GB, and one oracle is needed at a time. ``conflicts_known``: the log has lost its
     beginning, so what a reading conflicts with may not be known here; then none is a conflict but
-    those of which it is said.
+    those of which it is said. ``patience`` is what the workers have. ``late_by`` counts late readings by
+    how late they are at most, in seconds, and ``dirty`` are series and begins of the minutes that they
+    and late corrections fall into.
     """
 
-    def __init__(self, *, conflicts_known: bool = False) -> None:
+    def __init__(self, patience: Patience | None = None, *, conflicts_known: bool = False) -> None:
         self.counts: Counter[Fate] = Counter()
+        self.late_by: Counter[float] = Counter()
+        self.dirty: set[tuple[int, int]] = set()
+        self._time = LogTime(patience or Patience())
         self._conflicts_known = conflicts_known
         self._stored: dict[int, dict[int, Version]] = {}
         self._numbers: dict[tuple[str, str], Numbers] = {}
@@ -109,34 +125,48 @@ class Oracle:
         ``said`` is what is decided elsewhere: that it is forwarded, or refused for a reason which the
         log does not tell. Its number counts all the same.
         """
+        late_us = self._time.see(reading.producer, reading.stamp_ms, reading.time_us)
         repeated = self._is_repeated(reading)
-        fate = said or self._judge(reading, repeated and not self._conflicts_known)
+        fate = said or self._judge(reading, repeated and not self._conflicts_known, late_us > 0)
         self.counts[fate] += 1
+        if late_us > 0 and fate in (Fate.WRITTEN, Fate.CORRECTION):
+            self.dirty.add((reading.series_id, reading.time_us // MINUTE_US * MINUTE_US))
+            if fate is Fate.WRITTEN:
+                self.late_by[next(limit_s for limit_s in LATE_BY_S if late_us <= limit_s * 1_000_000)] += 1
         return fate
+
+    @property
+    def watermark_us(self) -> int | None:
+        """How far event time has come, None before it is known."""
+        return self._time.watermark_us
+
+    def released(self, to_us: int) -> int:
+        """Return how many readings must have been released when all before ``to_us`` are."""
+        return sum(row.time_us < to_us and not row.late for row in self.stored())
 
     def stored(self) -> Iterator[Row]:
         """Yield the readings that must be stored, by series."""
         for series_id in sorted(self._stored):
             for time_us, version in self._stored[series_id].items():
-                yield Row(series_id, time_us, version.value_bits, version.quality)
+                yield Row(series_id, time_us, version.value_bits, version.quality, version.late)
 
     def _is_repeated(self, reading: Reading) -> bool:
-        if reading.producer is None or reading.sequence == NO_NUMBER:
+        if not reading.producer[1] or reading.sequence == NO_NUMBER:
             return False
         numbers = self._numbers.get(reading.producer)
         if numbers is None:
             numbers = self._numbers[reading.producer] = Numbers()
         return numbers.repeated(reading.epoch, reading.sequence)
 
-    def _judge(self, reading: Reading, repeated: bool) -> Fate:
+    def _judge(self, reading: Reading, repeated: bool, late: bool) -> Fate:
         series = self._stored.setdefault(reading.series_id, {})
         current = series.get(reading.time_us)
-        version = Version(reading.value_bits, reading.quality, reading.revision)
         if current is None:
             if repeated:
                 return Fate.DEAD_LETTER
-            series[reading.time_us] = version
+            series[reading.time_us] = Version(reading.value_bits, reading.quality, reading.revision, late)
             return Fate.WRITTEN
+        version = Version(reading.value_bits, reading.quality, reading.revision, current.late)
         if current[:2] == version[:2]:
             if version.revision > current.revision:
                 series[reading.time_us] = version

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from jobs.verify.compare import copy_expected, copy_handed_over
+from jobs.verify.compare import copy_expected, copy_expected_dirty, copy_handed_over
 from jobs.verify.homes import Homes
 from jobs.verify.log import Bounds, Log
 from jobs.verify.oracle import Fate, Oracle, Reading, Row
 from jobs.verify.report import PartitionReport
-from jobs.verify.snapshot import Connection, Home, Stored, load_dead_letters
+from jobs.verify.snapshot import Connection, Home, Order, Stored, load_dead_letters
 from streams.core.batch import Messages
 from streams.core.pipeline import Pipeline, Staged
 from streams.core.rejection import Reason
+from streams.core.watermark import Patience
 
 _TOLD_BY_DEAD_LETTERS = (Reason.SERIES_LIMIT, Reason.EXPIRED)
 """Refused for what the database held at that moment: of these its dead letters are believed."""
@@ -26,12 +27,21 @@ class Replay:
     It holds one partition's oracle and the forwarded readings of that partition, 300 bytes each.
     """
 
-    def __init__(self, session: Connection, log: Log, topic: str, pipeline: Pipeline, homes: Homes) -> None:
+    def __init__(
+        self,
+        session: Connection,
+        log: Log,
+        topic: str,
+        pipeline: Pipeline,
+        homes: Homes,
+        patience: Patience,
+    ) -> None:
         self._session = session
         self._log = log
         self._topic = topic
         self._pipeline = pipeline
         self._homes = homes
+        self._patience = patience
 
     def __call__(self, stored: Stored, log: Bounds | None) -> PartitionReport:
         """Return what the log gives up to the stored offset; nothing where there is no log."""
@@ -41,7 +51,7 @@ class Replay:
         reasons = (*_TOLD_BY_DEAD_LETTERS, Reason.CONFLICT) if cut else _TOLD_BY_DEAD_LETTERS
         refused = load_dead_letters(self._session, *own, reasons)
         poison = {offset for offset, _ in load_dead_letters(self._session, *own, (Reason.POISON,))}
-        oracle = Oracle(conflicts_known=cut)
+        oracle = Oracle(self._patience, conflicts_known=cut)
         handed_over: dict[tuple[int, int], Row] = {}
         records = readings = 0
         for fetched in self._log.read(stored.partition, log.start, min(stored.next_offset, log.end)):
@@ -61,34 +71,34 @@ class Replay:
                 else:
                     oracle.judge(reading)
         copy_expected(self._session, oracle.stored())
+        copy_expected_dirty(self._session, oracle.dirty)
         copy_handed_over(self._session, handed_over.values())
-        return PartitionReport(stored, log, records, readings, oracle.counts)
+        released = 0 if stored.released_to_us is None else oracle.released(stored.released_to_us)
+        order = Order(oracle.watermark_us, released, sum(oracle.late_by.values()), dict(oracle.late_by))
+        return PartitionReport(stored, log, records, readings, oracle.counts, order)
 
     def _readings(self, staged: Staged) -> Iterator[tuple[tuple[int, int], Home, Reading]]:
         """Yield offset and index, home, and the reading itself, in log order."""
         homes, keys = self._homes.of(staged.series), staged.series.keys
         columns = staged.decoded.columns
-        for offset, index, series, time_us, bits, quality, revision, producer, epoch, sequence in zip(
-            columns.offset.tolist(),
-            columns.index.tolist(),
-            columns.series.tolist(),
+        places = zip(columns.offset.tolist(), columns.index.tolist(), strict=True)
+        contents = zip(
             columns.time_us.tolist(),
             columns.value.view(np.int64).tolist(),
             columns.quality.tolist(),
             columns.revision.tolist(),
-            columns.producer.tolist(),
-            columns.epoch.tolist(),
-            columns.sequence.tolist(),
             strict=True,
-        ):
+        )
+        numbers = zip(
+            columns.epoch.tolist(), columns.sequence.tolist(), columns.stamp_ms.tolist(), strict=True
+        )
+        of_each = zip(
+            places, columns.series.tolist(), contents, columns.producer.tolist(), numbers, strict=True
+        )
+        for place, series, content, producer, number in of_each:
             home = homes[series]
-            name = staged.producers[producer]
-            sender = (keys[series].tenant, name) if name else None
-            yield (
-                (offset, index),
-                home,
-                Reading(home.series_id, time_us, bits, quality, revision, sender, epoch, sequence),
-            )
+            sender = (keys[series].tenant, staged.producers[producer])
+            yield place, home, Reading(home.series_id, *content, sender, *number)
 
 
 def without(messages: Messages, ranges: Sequence[tuple[int, int]]) -> Messages:

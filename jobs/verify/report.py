@@ -8,7 +8,7 @@ from typing import Any
 from jobs.verify.compare import FAULTS, Example, Kind
 from jobs.verify.log import Bounds
 from jobs.verify.oracle import Fate
-from jobs.verify.snapshot import Stored, Waiting
+from jobs.verify.snapshot import Order, Stored, Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class PartitionReport:
     records: int = 0
     readings: int = 0
     counts: dict[Fate, int] = field(default_factory=dict)
+    order: Order | None = None
 
     @property
     def within_log(self) -> bool:
@@ -46,6 +47,14 @@ class PartitionReport:
             return sum(self.stored.counts.values()) >= sum(self.counts.values())
         return all(self.counts.get(fate, 0) == self.stored.counts[fate] for fate in Fate)
 
+    @property
+    def order_agrees(self) -> bool:
+        """Whether the watermark, and what was released and late, are the log's.
+
+        Of a log that has lost its beginning nothing is said: nobody knows any more how far it had come.
+        """
+        return self.is_cut or self.order is None or self.order == self.stored.order
+
     def document(self) -> dict[str, Any]:
         """Return it as it is printed in JSON."""
         return {
@@ -57,6 +66,9 @@ class PartitionReport:
             "readings": self.readings,
             "counts_agree": self.counts_agree,
             "by_the_log": {fate.value: self.counts.get(fate, 0) for fate in Fate},
+            "order_agrees": self.order_agrees,
+            "order_by_the_log": _order(self.order),
+            "order_by_progress": _order(self.stored.order),
             "by_progress": {fate.value: self.stored.counts[fate] for fate in Fate},
         }
 
@@ -76,6 +88,11 @@ class Report:
         return sum(not partition.counts_agree for partition in self.partitions)
 
     @property
+    def misordered(self) -> int:
+        """How many partitions have another watermark, or released or late readings, than the log gives."""
+        return sum(not partition.order_agrees for partition in self.partitions)
+
+    @property
     def out_of_bounds(self) -> int:
         """How many partitions are stored up to an offset that their log does not have."""
         return sum(not partition.within_log for partition in self.partitions)
@@ -86,6 +103,7 @@ class Report:
         return {
             **{kind.value: self.kinds[kind] for kind in FAULTS},
             "miscounted": self.miscounted,
+            "misordered": self.misordered,
             "out_of_bounds": self.out_of_bounds,
         }
 
@@ -120,3 +138,11 @@ class Report:
             },
             "examples": {kind.value: [one._asdict() for one in some] for kind, some in self.examples.items()},
         }
+
+
+def _order(order: Order | None) -> dict[str, Any] | None:
+    """Return it for JSON, which has no infinity."""
+    if order is None:
+        return None
+    late_by = {f"{up_to_s:g}": count for up_to_s, count in sorted(order.late_by.items())}
+    return {**order._asdict(), "late_by": late_by}

@@ -23,18 +23,24 @@ _TABLES = """
     SET statement_timeout TO 0;
     SET idle_in_transaction_session_timeout TO 0;
     SET work_mem TO '128MB';
-    CREATE TEMP TABLE expected (ts timestamptz, value double precision, series_id integer, quality smallint);
+    CREATE TEMP TABLE expected (
+        ts timestamptz, value double precision, series_id integer, quality smallint, late boolean
+    );
+    CREATE TEMP TABLE expected_dirty (bucket timestamptz, series_id integer);
     CREATE TEMP TABLE handed_over (LIKE expected);
     CREATE TEMP TABLE faults (kind text, series_id integer, ts timestamptz, detail text);
 """
 _PROGRESS = """
-    SELECT partition, next_offset, written, duplicates, corrections, dead_letters, forwarded
+    SELECT partition, next_offset, (extract(epoch FROM watermark) * 1000000)::bigint,
+           (extract(epoch FROM released_to) * 1000000)::bigint, in_order, late,
+           written, duplicates, corrections, dead_letters, forwarded
     FROM progress WHERE topic = %s ORDER BY partition
 """
 _RESUMPTIONS = """
     SELECT partition, from_offset, to_offset, from_topic_id IS DISTINCT FROM to_topic_id
     FROM resumptions WHERE topic = %s ORDER BY id
 """
+_LATE = "SELECT partition, up_to_s, readings FROM late_readings WHERE topic = %s"
 _SERIES = "SELECT tenant, source, metric, series_id, home_topic, home_partition FROM series"
 _SAID = """
     SELECT "offset", index FROM dead_letters
@@ -46,9 +52,18 @@ _WAITING = """
 """
 
 
+class Order(NamedTuple):
+    """How far event time has come in a partition, how much was released up to then, and what was late."""
+
+    watermark_us: int | None
+    released: int
+    late: int
+    late_by: dict[float, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What table ``progress`` says of one partition.
+    """What the database says of one partition. ``released_to_us``: all before it was released.
 
     ``left_out`` are the offsets ``[start, end)`` that somebody decided to leave out; None where nobody
     ever decided where the partition goes on.
@@ -57,6 +72,8 @@ class Stored:
     partition: int
     next_offset: int
     counts: dict[Fate, int]
+    order: Order
+    released_to_us: int | None
     left_out: list[tuple[int, int]] | None = None
 
 
@@ -78,8 +95,9 @@ class Waiting(NamedTuple):
 def open_snapshot(dsn: str) -> Iterator[Connection]:
     """Yield a session that sees the database as it is now, whatever workers store meanwhile.
 
-    It changes nothing but temporary tables of its own: ``expected``, ``handed_over`` and ``faults``. As
-    long as it is open the database cannot clean up what is deleted. Raises ``psycopg.Error``.
+    It changes nothing but temporary tables of its own: ``expected``, ``expected_dirty``, ``handed_over``
+    and ``faults``. As long as it is open the database cannot clean up what is deleted. Raises
+    ``psycopg.Error``.
     """
     with psycopg.connect(dsn, autocommit=True, application_name="streamgauge-verify") as session:
         session.execute(_TABLES)
@@ -95,15 +113,26 @@ def load_progress(session: Connection, topic: str) -> list[Stored]:
     """
     try:
         rows = session.execute(_PROGRESS, (topic,)).fetchall()
-    except psycopg.errors.UndefinedColumn as error:
+        late = session.execute(_LATE, (topic,)).fetchall()
+    except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable) as error:
         raise UserError(
             "the database is of an earlier release of this program", hint="Run `streamgauge migrate`."
         ) from error
-    order = (Fate.WRITTEN, Fate.DUPLICATE, Fate.CORRECTION, Fate.DEAD_LETTER, Fate.FORWARDED)
+    late_by: dict[int, dict[float, int]] = {}
+    for partition, up_to_s, readings in late:
+        late_by.setdefault(partition, {})[up_to_s] = readings
+    fates = (Fate.WRITTEN, Fate.DUPLICATE, Fate.CORRECTION, Fate.DEAD_LETTER, Fate.FORWARDED)
     left_out = _left_out(session, topic)
     return [
-        Stored(partition, next_offset, dict(zip(order, counts, strict=True)), left_out.get(partition))
-        for partition, next_offset, *counts in rows
+        Stored(
+            partition,
+            next_offset,
+            dict(zip(fates, counts, strict=True)),
+            Order(watermark_us, released, late, late_by.get(partition, {})),
+            released_to_us,
+            left_out.get(partition),
+        )
+        for partition, next_offset, watermark_us, released_to_us, released, late, *counts in rows
     ]
 
 

@@ -16,16 +16,18 @@ from jobs.verify.snapshot import (
     open_snapshot,
 )
 from streams.core.pipeline import Pipeline
+from streams.core.watermark import Patience
 
 EXAMPLES = 10
 """Readings that are shown of each fault."""
 
 
-def verify(dsn: str, log: Log, topic: str, pipeline: Pipeline) -> Report:
+def verify(dsn: str, log: Log, topic: str, pipeline: Pipeline, patience: Patience | None = None) -> Report:
     """Compare the readings of ``topic`` with its log, up to the offsets stored at one moment.
 
-    Workers may go on meanwhile. Only the present settings are known to ``pipeline``: what was refused
-    under others does not agree. Of readings from before ``raw_retention.kept_from`` none is missed.
+    Workers may go on meanwhile. Only the present settings are known, by ``pipeline`` and ``patience``:
+    what was refused, or late, under others does not agree. Of readings from before
+    ``raw_retention.kept_from`` none is missed.
 
     Memory: see :class:`~jobs.verify.oracle.Oracle` and :class:`~jobs.verify.replay.Replay`, and the
     names of all series. Raises ``psycopg.Error``, ``KafkaException`` and
@@ -36,7 +38,7 @@ def verify(dsn: str, log: Log, topic: str, pipeline: Pipeline) -> Report:
         # After the snapshot, so that the logs hold whatever was sent before it.
         bounds = log.bounds()
         homes = Homes(load_homes(session))
-        replay = Replay(session, log, topic, pipeline, homes)
+        replay = Replay(session, log, topic, pipeline, homes, patience or Patience())
         partitions = [replay(stored, bounds.get(stored.partition)) for stored in progress]
         kinds = find_faults(
             session,

@@ -70,9 +70,9 @@ def _encoded(parts: Sequence[JudgedPart]) -> list[tuple[str, Rows]]:
 
 def mark_dirty(session: Connection, parts: Sequence[JudgedPart]) -> None:
     """Mark what is to be computed again because something came late, and count by how late."""
-    outcomes = [part.outcome for part in parts]
-    buckets = [encode_buckets(*outcome.dirty) for outcome in outcomes]
-    copy_rows(session, DIRTY_BUCKETS, np.concatenate(buckets))
+    series_id = np.concatenate([part.outcome.dirty.series_id for part in parts])
+    bucket_us = np.concatenate([part.outcome.dirty.bucket_us for part in parts])
+    copy_rows(session, DIRTY_BUCKETS, encode_buckets(series_id, bucket_us))
     counted = [
         (part.part.partition.topic, part.part.partition.number, up_to_s, count)
         for part in parts

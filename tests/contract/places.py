@@ -24,6 +24,12 @@ class Place(Protocol):
     def dead_letters(self) -> list[tuple[Partition, Rejection]]:
         """Return what is stored, by partition, offset and index."""
 
+    def dirty(self) -> set[tuple[str, int]]:
+        """Return the metrics, and the begins of their minutes in microseconds, that are marked dirty."""
+
+    def late_by(self, partition: Partition) -> dict[float, int]:
+        """Return how many late readings of a partition there are by how late they are."""
+
     def attributes(self, metric: str) -> dict[str, str]:
         """Return what is known about the series of that metric."""
 
@@ -45,6 +51,13 @@ class MemoryPlace:
 
     def dead_letters(self) -> list[tuple[Partition, Rejection]]:
         return sorted(self._store.dead_letters, key=_in_log)
+
+    def dirty(self) -> set[tuple[str, int]]:
+        return {(name[2], bucket_us) for name, bucket_us in self._store.dirty}
+
+    def late_by(self, partition: Partition) -> dict[float, int]:
+        counted = self._store.late_by.items()
+        return {up_to_s: count for (of, up_to_s), count in counted if of == partition and count}
 
     def attributes(self, metric: str) -> dict[str, str]:
         return next(said for name, said in self._store.attributes.items() if name[2] == metric)
@@ -76,7 +89,8 @@ class TimescalePlace:
     def readings(self) -> list[StoredReading]:
         rows = self._look.execute(
             """
-            SELECT tenant, source, metric, (extract(epoch FROM ts) * 1000000)::bigint, r.value, r.quality
+            SELECT tenant, source, metric, (extract(epoch FROM ts) * 1000000)::bigint,
+                   r.value, r.quality, r.late
             FROM readings AS r JOIN series USING (series_id)
             """
         )
@@ -95,6 +109,21 @@ class TimescalePlace:
             for topic, number, offset, index, reason, detail, payload, length in rows
         ]
         return sorted(found, key=_in_log)
+
+    def dirty(self) -> set[tuple[str, int]]:
+        return set(
+            self._look.execute(
+                "SELECT metric, (extract(epoch FROM bucket) * 1000000)::bigint"
+                " FROM dirty_buckets JOIN series USING (series_id)"
+            )
+        )
+
+    def late_by(self, partition: Partition) -> dict[float, int]:
+        rows = self._look.execute(
+            "SELECT up_to_s, readings FROM late_readings WHERE topic = %s AND partition = %s",
+            (partition.topic, partition.number),
+        )
+        return dict(rows.fetchall())
 
     def attributes(self, metric: str) -> dict[str, str]:
         row = self._look.execute("SELECT attributes FROM series WHERE metric = %s", (metric,)).fetchone()

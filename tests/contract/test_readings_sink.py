@@ -9,6 +9,7 @@ import pytest
 
 from sinks.memory import StoredReading
 from sinks.protocols import Fenced, Part, Partition, Progress, Written
+from streams.core.batch import Columns
 from streams.core.rejection import WHOLE_RECORD, Reason, Rejection
 from streams.core.series import SeriesKey, SeriesTable
 from tests.builders import BASE_US, P0, P1, columns, flush_of, series_table
@@ -253,3 +254,62 @@ def test_topics_do_not_share_progress(place: Place) -> None:
     sink.claim(other, "a", 5)
     sink.write(flush_of(SeriesTable(), Part(other, 1, 5, 6)))
     assert sink.progress([P0, other]) == {P0: Progress(1, 3, "a"), other: Progress(1, 6, "a")}
+
+
+def stamped(series: list[int], seconds: list[float], **given: list[float]) -> Columns:
+    """Return readings whose Kafka timestamps are their offsets in seconds."""
+    times = [BASE_US + round(second * 1_000_000) for second in seconds]
+    stamps = [BASE_US // 1000 + 1000 * offset for offset in given["offset"]]
+    return columns(series, time_us=times, stamp_ms=stamps, **given)
+
+
+def test_a_late_reading_is_stored_and_flagged_and_its_minute_marked(place: Place) -> None:
+    sink = place.sink("a")
+    sink.claim(P0, "a", 0)
+    sink.claim(P1, "a", 0)
+    table = series_table("rpm", "load", "heat")
+    early = stamped([0, 0, 1], [0, 100, 100], offset=[0, 100, 101], value=[1.0, 2.0, 3.0])
+    other = stamped([2], [0], offset=[0])
+    flush = flush_of(table, Part(P0, 1, 0, 102, [early]), Part(P1, 1, 0, 1, [other]))
+    assert sink.write(flush) == Written(4, released=1)
+    # The watermark has come to 90 s; the minutes begin at 40 s and 100 s.
+    late = stamped([0, 1, 1, 0], [89.9, 20, 30, 90], offset=[102] * 4)
+    flush = flush_of(table, Part(P0, 1, 102, 103, [late]), Part(P1, 1, 1, 1))
+    assert sink.write(flush) == Written(4, late=3)
+    assert [(r.series[2], (r.time_us - BASE_US) / 1_000_000) for r in place.readings() if r.late] == [
+        ("load", 20.0),
+        ("load", 30.0),
+        ("rpm", 89.9),
+    ]
+    assert place.dirty() == {("rpm", BASE_US + 40_000_000), ("load", BASE_US - 20_000_000)}
+    assert place.late_by(P0) == {10.0: 1, 60.0: 1, 600.0: 1}
+    assert place.late_by(P1) == {}
+
+
+def test_a_late_correction_replaces_the_value_and_marks_its_minute(place: Place) -> None:
+    sink = place.sink("a")
+    sink.claim(P0, "a", 0)
+    table = series_table("rpm")
+    first = stamped([0, 0], [0, 100], offset=[0, 100])
+    sink.write(flush_of(table, Part(P0, 1, 0, 101, [first])))
+    corrected = stamped([0, 0], [0, 100], offset=[101, 101], value=[8.0, 9.0], revision=[1, 1])
+    assert sink.write(flush_of(table, Part(P0, 1, 101, 102, [corrected]))) == Written(
+        corrections=2, released=1
+    )
+    assert place.dirty() == {("rpm", BASE_US - 20_000_000)}
+    assert [(reading.value, reading.late) for reading in place.readings()] == [(8.0, False), (9.0, False)]
+
+
+def test_the_next_owner_goes_on_with_the_watermark_and_what_was_not_released(place: Place) -> None:
+    table = series_table("rpm", "load")
+    former = place.sink("a")
+    former.claim(P0, "a", 0)
+    begun = stamped([0, 0, 1], [0, 95, 100], offset=[0, 99, 100], producer=[0, 0, 0])
+    assert former.write(flush_of(table, Part(P0, 1, 0, 101, [begun]))) == Written(3, released=1)
+    owner = place.sink("b")
+    owner.claim(P0, "b", 0)
+    going_on = stamped([0, 1, 1], [84.9, 94, 120], offset=[101, 101, 120])
+    assert owner.write(flush_of(table, Part(P0, 2, 101, 121, [going_on]))) == Written(3, late=1, released=0)
+    assert owner.write(
+        flush_of(table, Part(P0, 2, 121, 130, [stamped([0], [130], offset=[129])]))
+    ) == Written(1, released=3)

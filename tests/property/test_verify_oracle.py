@@ -9,12 +9,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.verify.oracle import Fate, Numbers, Oracle, Reading
-from streams.core.batch import UNNUMBERED, Columns
+from jobs.verify.oracle import LATE_BY_S, Fate, Numbers, Oracle, Reading
+from streams.core.batch import NEVER_US, UNNUMBERED, Columns
 from streams.core.deduplicate import Deduplicator, Disposition
 from streams.core.partition import PartitionMemory
 from tests.builders import columns, series_table
+from tests.property import test_order as order
 from tests.property.test_deduplicate import Table
+from tests.property.test_order import logs
 
 FATES = {
     Disposition.WRITTEN: Fate.WRITTEN,
@@ -43,9 +45,8 @@ def bits(value: float) -> int:
 
 def as_reading(row: Row) -> Reading:
     series, time_us, value, revision, producer, epoch, sequence, _ = row
-    name = PRODUCERS[producer]
-    sender = ("default", name) if name else None
-    return Reading(series, time_us, bits(value), 0, revision, sender, epoch, sequence)
+    sender = ("default", PRODUCERS[producer])
+    return Reading(series, time_us, bits(value), 0, revision, sender, epoch, sequence, stamp_ms=0)
 
 
 def as_columns(log: list[Row]) -> Columns:
@@ -102,3 +103,28 @@ def test_where_conflicts_are_known_nothing_else_is_one() -> None:
     assert [oracle.judge(reading) for reading in (first, other)] == [Fate.WRITTEN, Fate.CORRECTION]
     assert oracle.judge(first, Fate.DEAD_LETTER) is Fate.DEAD_LETTER
     assert [row.value_bits for row in oracle.stored()] == [bits(2.0)]
+
+
+@given(log=logs)
+def test_the_oracle_and_the_stages_agree_on_what_is_late(log: list[order.Reading]) -> None:
+    readings = order.as_columns(log)
+    store, _ = order.run(readings, [], set())
+    oracle = Oracle(order.PATIENCE)
+    for series, time_us, value, revision, producer, stamp_ms in order.rows_of(
+        (
+            readings.series,
+            readings.time_us,
+            readings.value,
+            readings.revision,
+            readings.producer,
+            readings.stamp_ms,
+        )
+    ):
+        sender = ("default", PRODUCERS[producer])
+        oracle.judge(Reading(series, time_us, bits(value), 0, revision, sender, 0, UNNUMBERED, stamp_ms))
+    assert {(row.series_id, row.time_us) for row in oracle.stored() if row.late} == store.late
+    assert oracle.dirty == store.dirty
+    assert [oracle.late_by[limit_s] for limit_s in LATE_BY_S] == store.late_by.tolist()
+    known = None if store.reached.watermark_us == NEVER_US else store.reached.watermark_us
+    assert oracle.watermark_us == known
+    assert oracle.released(store.reached.released_us) == sum(map(len, store.released.values()))
