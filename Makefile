@@ -1,6 +1,6 @@
 # Recipes name files relative to this directory, so its path may hold spaces.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint up down clean lock
+.PHONY: help setup demo test chaos lint up down clean lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -16,6 +16,12 @@ demo: setup ## show this machine's own telemetry, live
 
 test: setup ## run every check and test on a real stack
 	@infra/check
+
+# As many as there is time for: a seed takes about ten seconds.
+SEEDS ?= 20
+
+chaos: setup ## break a stack of its own in every way, SEEDS=20 times
+	@.venv/bin/streamgauge chaos --seeds "$(SEEDS)" --pairs
 
 lint: setup ## run the checks that need no stack
 	.venv/bin/ruff check

@@ -14,6 +14,7 @@ import typer
 
 from jobs.cli import (
     benchmark,
+    chaos,
     collect,
     config,
     database,
@@ -53,6 +54,7 @@ app.add_typer(producers.app)
 app.add_typer(resume.app)
 app.add_typer(verify.app)
 app.add_typer(benchmark.app, name="benchmark")
+app.add_typer(chaos.app)
 app.add_typer(stack.app, name="stack")
 app.add_typer(topics.app, name="topics")
 app.add_typer(doctor.app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,10 +16,19 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(epilog=examples("streamgauge verify", "streamgauge verify --json"))
+@app.command(
+    epilog=examples(
+        "streamgauge verify",
+        "streamgauge verify --json",
+        "streamgauge verify --ledger /var/lib/gateway/ledgers",
+    )
+)
 def verify(
     topic: Annotated[
         str | None, typer.Option(help="Topic of readings; default: the readings_topic setting.")
+    ] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Directory of all producers' ledgers, to compare with as well.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -26,7 +36,8 @@ def verify(
 
     Reads each partition from its log's start to the stored offset, judges every reading anew, and
     looks for readings that are missing, doubled, altered or unexplained, for wrong counts, and for late
-    readings that are not flagged, not counted, or whose minute is not marked to be computed again.
+    readings that are not flagged, not counted, or whose minute is not marked to be computed again. With
+    the ledgers of all producers it also looks for readings that are lost, unledgered or untrue.
 
     Exit codes: 0 all is as the log says, 1 it is not, 3 Kafka or the database is away.
     """
@@ -39,7 +50,9 @@ def verify(
     name = topic or settings.readings_topic
     with console(stderr=True).status(f"Reading the log of {name}"):
         log = Log(settings.kafka, name)
-        report = compare(settings.owner_dsn, log, name, pipeline_of(settings), patience_of(settings))
+        report = compare(
+            settings.owner_dsn, log, name, pipeline_of(settings), patience_of(settings), ledger
+        )
     if as_json:
         print_json(report.document())
     else:

@@ -86,7 +86,9 @@ class Kind(StrEnum):
     ``misflagged``: its flag ``late`` is wrong. ``unmarked`` is said of a minute of a series: something
     late fell into it, and nobody is told to compute it again. ``beyond_log``: it may be of the part of
     the log that is gone. ``in_flight``: it is forwarded, and still in the outbox or not yet stored by its
-    home. These two are no faults.
+    home. These two are no faults. The last three are found by ledgers: lost is what was acknowledged, and
+    is neither stored nor refused; unledgered is stored and in no ledger; untrue is stored otherwise than
+    any ledger says, or than the latest revision says.
     """
 
     MISSING = "missing"
@@ -97,6 +99,9 @@ class Kind(StrEnum):
     UNMARKED = "unmarked"
     BEYOND_LOG = "beyond_log"
     IN_FLIGHT = "in_flight"
+    LOST = "lost"
+    UNLEDGERED = "unledgered"
+    UNTRUE = "untrue"
 
 
 FAULTS = (
@@ -107,6 +112,7 @@ FAULTS = (
     Kind.MISFLAGGED,
     Kind.UNMARKED,
 )
+FOUND_BY_THE_LOG = (*FAULTS, Kind.BEYOND_LOG, Kind.IN_FLIGHT)
 
 
 class Example(NamedTuple):
@@ -150,7 +156,7 @@ def find_faults(
     session.execute(_COMPARE_DIRTY, arguments)
     session.execute(_COMPARE_HANDED_OVER, arguments)
     found: dict[str, int] = dict(session.execute(_COUNT).fetchall())
-    return {kind: found.get(kind.value, 0) for kind in Kind}
+    return {kind: found.get(kind.value, 0) for kind in FOUND_BY_THE_LOG}
 
 
 def find_examples(session: Connection, kind: Kind, limit: int) -> list[Example]:

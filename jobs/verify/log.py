@@ -14,8 +14,9 @@ from streams.errors import ServiceUnavailable, UserError
 
 MESSAGES_AT_ONCE = 1_000
 TIMEOUT_S = 10.0
-PATIENCE_POLLS = 30
-"""So many seconds may pass without a message before Kafka counts as away."""
+POLL_S = 0.1
+PATIENCE_POLLS = 300
+"""So many tenths of a second may pass without a message before Kafka counts as away."""
 
 
 class Bounds(NamedTuple):
@@ -66,7 +67,7 @@ class Log:
             consumer.assign([TopicPartition(self._topic, partition, start)])
             silent, at_end = 0, False
             while not at_end:
-                polled = consumer.consume(MESSAGES_AT_ONCE, 1.0)
+                polled = consumer.consume(MESSAGES_AT_ONCE, POLL_S)
                 silent = 0 if polled else silent + 1
                 if silent > PATIENCE_POLLS:
                     raise ServiceUnavailable(f"Kafka sends nothing of {self._topic}/{partition}")

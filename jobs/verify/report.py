@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.verify.compare import FAULTS, Example, Kind
+from jobs.verify.ledger import LEDGER_FAULTS, Ledgered
 from jobs.verify.log import Bounds
 from jobs.verify.oracle import Fate
 from jobs.verify.snapshot import Order, Stored, Waiting
@@ -81,6 +82,7 @@ class Report:
     kinds: dict[Kind, int]
     examples: dict[Kind, list[Example]]
     waiting: Waiting
+    ledgered: Ledgered | None = None
 
     @property
     def miscounted(self) -> int:
@@ -101,7 +103,7 @@ class Report:
     def faults(self) -> dict[str, int]:
         """How often each fault was found, those that were not found too."""
         return {
-            **{kind.value: self.kinds[kind] for kind in FAULTS},
+            **{kind.value: self.kinds[kind] for kind in (*FAULTS, *LEDGER_FAULTS) if kind in self.kinds},
             "miscounted": self.miscounted,
             "misordered": self.misordered,
             "out_of_bounds": self.out_of_bounds,
@@ -133,6 +135,7 @@ class Report:
             "outbox_late": self.waiting.late,
             "readings": self.readings,
             "records": self.records,
+            **({"ledgered": self.ledgered.readings} if self.ledgered else {}),
             "partitions": {
                 str(partition.stored.partition): partition.document() for partition in self.partitions
             },

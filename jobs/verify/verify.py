@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from jobs.verify.compare import FAULTS, Example, find_examples, find_faults
 from jobs.verify.homes import Homes
+from jobs.verify.ledger import LEDGER_FAULTS, find_ledger_faults, load_ledgers
 from jobs.verify.log import Bounds, Log
 from jobs.verify.replay import Replay
 from jobs.verify.report import Report
@@ -22,12 +25,20 @@ EXAMPLES = 10
 """Readings that are shown of each fault."""
 
 
-def verify(dsn: str, log: Log, topic: str, pipeline: Pipeline, patience: Patience | None = None) -> Report:
+def verify(
+    dsn: str,
+    log: Log,
+    topic: str,
+    pipeline: Pipeline,
+    patience: Patience | None = None,
+    ledgers: Path | None = None,
+) -> Report:
     """Compare the readings of ``topic`` with its log, up to the offsets stored at one moment.
 
     Workers may go on meanwhile. Only the present settings are known, by ``pipeline`` and ``patience``:
     what was refused, or late, under others does not agree. Of readings from before
-    ``raw_retention.kept_from`` none is missed.
+    ``raw_retention.kept_from`` none is missed. With the directory of all producers' ``ledgers`` it
+    compares with these as well (:mod:`jobs.verify.ledger`).
 
     Memory: see :class:`~jobs.verify.oracle.Oracle` and :class:`~jobs.verify.replay.Replay`, and the
     names of all series. Raises ``psycopg.Error``, ``KafkaException`` and
@@ -40,17 +51,19 @@ def verify(dsn: str, log: Log, topic: str, pipeline: Pipeline, patience: Patienc
         homes = Homes(load_homes(session))
         replay = Replay(session, log, topic, pipeline, homes, patience or Patience())
         partitions = [replay(stored, bounds.get(stored.partition)) for stored in progress]
-        kinds = find_faults(
-            session,
-            topic,
-            cut=[each.stored.partition for each in partitions if each.is_cut],
-            behind=_behind(progress, bounds, waiting),
-        )
+        cut = [each.stored.partition for each in partitions if each.is_cut]
+        behind = _behind(progress, bounds, waiting)
+        kinds = find_faults(session, topic, cut, behind)
+        ledgered = None
+        if ledgers is not None:
+            ledgered = load_ledgers(session, ledgers)
+            kinds |= find_ledger_faults(session, topic, behind)
         examples = {
             kind: [_named(example, homes) for example in find_examples(session, kind, EXAMPLES)]
-            for kind in FAULTS
+            for kind in (*FAULTS, *LEDGER_FAULTS)
+            if kind in kinds
         }
-    return Report(partitions, kinds, examples, waiting)
+    return Report(partitions, kinds, examples, waiting, ledgered)
 
 
 def _behind(progress: list[Stored], bounds: dict[int, Bounds], waiting: Waiting) -> list[int]:

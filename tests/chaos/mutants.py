@@ -1,0 +1,210 @@
+"""Mutants of the product: each breaks one of its promises on purpose, and the checker must notice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from faust.types import TP
+from psycopg import Error
+
+import sinks.outbox
+from sinks.protocols import Flush, Part, Partition, Progress, SinkUnavailable, Written
+from sinks.timescale import history, sink, transaction
+from sinks.timescale.session import connect
+from streams.agents.flush import Flusher
+from streams.agents.ownership import Held, partition_of
+from streams.core.deduplicate import KEPT_FOREVER_US, Deduplicator, Disposition, Judgement
+from streams.core.identities import Stored
+from streams.core.partition import PartitionMemory
+from streams.failpoints import Point, reach
+from streams.transport.chunk import Chunk
+
+_SKIP = "UPDATE progress SET next_offset = %s WHERE topic = %s AND partition = %s AND epoch = %s"
+_FORCE = "UPDATE progress SET epoch = %s, next_offset = %s WHERE topic = %s AND partition = %s"
+_TAKE = """
+    WITH next AS (SELECT id FROM outbox ORDER BY id LIMIT %s)
+    DELETE FROM outbox USING next WHERE outbox.id = next.id
+    RETURNING outbox.id, event_id, topic, partition, key, value
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """What is broken, the faults under which it shows, and the check that must catch it."""
+
+    meaning: str
+    faults: tuple[str, ...]
+    caught_by: str
+    patch: Callable[[], None]
+
+
+def offset_before_copy() -> None:
+    """Commit the offset first, and the readings after it."""
+    advance, copy = transaction.advance_and_commit, transaction.copy_readings
+
+    def copy_late(session: Any, parts: Any) -> None:
+        advance(session, parts, KEPT_FOREVER_US)
+        session.execute("BEGIN")
+        copy(session, parts)
+
+    def commit(session: Any, parts: Any, kept_from_us: int) -> None:
+        session.execute("COMMIT")
+
+    _set(transaction, "copy_readings", copy_late)
+    _set(transaction, "advance_and_commit", commit)
+
+
+def no_compare_and_swap() -> None:
+    """Make the comparison true before it is made."""
+    advance = transaction.advance_and_commit
+
+    def force(session: Any, parts: Any, kept_from_us: int) -> None:
+        for part in (judged.part for judged in parts):
+            session.execute(_FORCE, (part.epoch, part.base, part.partition.topic, part.partition.number))
+        advance(session, parts, kept_from_us)
+
+    _set(transaction, "advance_and_commit", force)
+
+
+def no_look_up() -> None:
+    """Find nothing in the database: what memory does not know is new."""
+    _set(
+        history.DatabaseHistory,
+        "stored",
+        lambda self, series_id, time_us: Stored.nothing(len(series_id)),
+    )
+
+
+def memory_only() -> None:
+    """Begin every claim with nothing known."""
+
+    def nothing(session: Any, partition: Partition, floor_us: int, max_bytes: int) -> PartitionMemory:
+        none = np.empty(0, np.int64)
+        return PartitionMemory(Deduplicator(max_bytes, none, none, floor_us), [])
+
+    _set(sink, "load_memory", nothing)
+
+
+def ack_on_exception() -> None:
+    """Take a flush that failed for stored."""
+    write = sink.TimescaleSink.write
+
+    def swallow(self: Any, flush: Flush) -> Written:
+        try:
+            return write(self, flush)
+        except SinkUnavailable:
+            try:
+                with connect(self._dsn, self._owner) as session:
+                    for part in flush.parts:
+                        place = part.partition.topic, part.partition.number
+                        session.execute(_SKIP, (part.next, *place, part.epoch))
+            except Error as error:
+                raise SinkUnavailable(str(error)) from error
+            return Written()
+
+    _set(sink.TimescaleSink, "write", swallow)
+
+
+def late_dropped() -> None:
+    """Drop what is earlier than the latest reading of its series, as if it were a repeat."""
+    judge = Deduplicator.judge
+
+    def drop(self: Any, rows: Any, history: Any) -> Judgement:
+        judgement = judge(self, rows, history)
+        if len(rows):
+            self._grow(int(rows.series_id.max()))
+        late = rows.time_us < self._latest_us[rows.series_id]
+        judgement.disposition[late & (judgement.disposition == Disposition.WRITTEN)] = Disposition.DUPLICATE
+        judgement.written = judgement.written[~late[judgement.written]]
+        return judgement
+
+    _set(Deduplicator, "judge", drop)
+
+
+def ambiguous_commit_retried() -> None:
+    """Write a flush again whose outcome is not known, wherever progress is by now."""
+
+    def again(self: Any, parts: list[Part], stored: dict[Partition, Progress]) -> list[Part]:
+        ours = [part for part in parts if stored[part.partition].epoch == part.epoch]
+        for part in ours:
+            part.base = stored[part.partition].next_offset
+        return ours
+
+    _set(Flusher, "_unsettled", again)
+
+
+def buffer_kept() -> None:
+    """Keep what is collected of a partition that was given up, for when it comes back."""
+    add, forget = Flusher.add, Flusher.forget
+    kept: dict[Partition, Part] = {}
+
+    def keep(self: Any, tp: TP) -> None:
+        part = self._parts.get(partition_of(tp))
+        if part is not None:
+            kept[part.partition] = part
+        forget(self, tp)
+
+    async def add_to_kept(self: Any, chunk: Chunk, held: Held, staged: Any) -> None:
+        await add(self, chunk, held, staged)
+        part = self._parts.get(partition_of(chunk.tp))
+        if part is not None and part.partition in kept:
+            part.columns[:0] = kept.pop(part.partition).columns
+
+    _set(Flusher, "forget", keep)
+    _set(Flusher, "add", add_to_kept)
+
+
+def mark_before_send() -> None:
+    """Delete messages from the outbox as they are read, before Kafka has them."""
+    send = sinks.outbox.send
+
+    def send_late(producer: Any, messages: Any) -> None:
+        reach(Point.BEFORE_MARK)
+        send(producer, messages)
+
+    _set(sinks.outbox, "_NEXT", _TAKE)
+    _set(sinks.outbox, "send", send_late)
+    _set(sinks.outbox, "reach", lambda point: None)
+
+
+def _set(owner: Any, name: str, value: Any) -> None:
+    assert hasattr(owner, name), f"{owner} has no {name} any more: mend the mutant"
+    setattr(owner, name, value)
+
+
+MUTANTS: dict[str, Mutant] = {
+    "offset-before-copy": Mutant(
+        "the offset is committed before COPY", ("kill-after-copy",), "missing", offset_before_copy
+    ),
+    "no-compare-and-swap": Mutant(
+        "progress is moved without comparing", ("zombie-flush",), "doubled", no_compare_and_swap
+    ),
+    "no-look-up": Mutant(
+        "beyond the horizon of memory the database is not asked", ("repeats",), "doubled", no_look_up
+    ),
+    "memory-only": Mutant("deduplication knows its memory alone", ("repeats",), "doubled", memory_only),
+    "ack-on-exception": Mutant(
+        "a flush that failed counts as stored", ("sessions-ended",), "missing", ack_on_exception
+    ),
+    "late-dropped": Mutant("late readings are dropped", ("disorder",), "missing", late_dropped),
+    "ambiguous-commit-retried": Mutant(
+        "a commit of unknown outcome is made again", ("commit-cut",), "miscounted", ambiguous_commit_retried
+    ),
+    "buffer-kept": Mutant(
+        "what is collected of a partition is kept after it was revoked",
+        ("join-while-slow",),
+        "miscounted",
+        buffer_kept,
+    ),
+    "mark-before-send": Mutant(
+        "the relay marks messages before it sends them", ("relay-killed",), "missing", mark_before_send
+    ),
+}
+
+
+def apply(name: str) -> None:
+    """Change this process into the mutant ``name``."""
+    MUTANTS[name].patch()

@@ -1,0 +1,183 @@
+"""One run: a topic and a database of its own, workers between them, and producers with ledgers."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from sinks.timescale.migrate import migrate
+from tests.chaos.load import Load
+from tests.chaos.sender import Sender
+from tests.chaos.stack import PrivateStack
+from tests.chaos.watch import Watch
+from tests.chaos.workers import Crew
+from tests.relay import Relay
+
+PARTITIONS = 4
+SESSION_S = 6.0
+PATIENCE_S = 90.0
+TEMPLATE = "chaos_template"
+
+
+class NotInTime(AssertionError):  # noqa: N818 - reads as what happened
+    """Something that was waited for did not come about."""
+
+
+def eventually(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Wait until ``condition`` holds. Raises :class:`NotInTime`."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise NotInTime(f"waited {patience_s:.0f} s for {what}")
+        time.sleep(0.02)
+
+
+class Run:
+    """What faults work on. ``long`` asks for the full length of what is cut short otherwise."""
+
+    def __init__(
+        self, stack: PrivateStack, seed: int, directory: Path, mutant: str = "", *, long: bool = False
+    ) -> None:
+        self.stack = stack
+        self.seed = seed
+        self.directory = directory
+        self.long = long
+        self.settings = stack.settings
+        self.topic = self.database = f"chaos_{uuid4().hex[:10]}"
+        self.dsn = make_conninfo(self.settings.owner_dsn, dbname=self.database)
+        self.senders: list[Sender] = []
+        self.remarks: list[str] = []
+        self.figures: dict[str, float] = {}
+        self.found: dict[str, int] = {}
+        self._mutant = mutant
+        self._cleanup = ExitStack()
+        self._last = ExitStack()
+        self._ledgers = itertools.count()
+
+    def __enter__(self) -> Run:
+        with self._cleanup:
+            self._open()
+            self._cleanup = self._cleanup.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cleanup.close()
+
+    def _open(self) -> None:
+        self.ledgers.mkdir(parents=True)
+        self._cleanup.push(self._last)
+        self._make_database()
+        self.admin = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 0})
+        config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "3000000"}
+        created = self.admin.create_topics([NewTopic(self.topic, PARTITIONS, 1, config=config)])
+        created[self.topic].result(30)
+        self._cleanup.callback(lambda: self.admin.delete_topics([self.topic])[self.topic].result(30))
+        self._log = Consumer(
+            {"bootstrap.servers": self.settings.kafka, "group.id": f"{self.topic}-ends", "log_level": 0}
+        )
+        self._cleanup.callback(self._log.close)
+        self.relay = self._cleanup.enter_context(
+            Relay("127.0.0.1", int(self.settings.owner_dsn.rpartition(":")[2].partition("/")[0]))
+        )
+        self.watch = self._cleanup.enter_context(Watch(self.dsn, self.topic))
+
+    def _make_database(self) -> None:
+        # A copy of a migrated database is made ten times as fast as migrating another one.
+        with psycopg.connect(self.settings.owner_dsn, autocommit=True) as server:
+            known = "SELECT FROM pg_database WHERE datname = %s"
+            if server.execute(known, (TEMPLATE,)).fetchone() is None:
+                server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+                migrate(make_conninfo(self.settings.owner_dsn, dbname=TEMPLATE))
+            names = sql.Identifier(self.database), sql.Identifier(TEMPLATE)
+            server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+        self._cleanup.callback(self._drop_database)
+
+    def _drop_database(self) -> None:
+        with self.administer("postgres") as server:
+            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.database)))
+
+    @property
+    def ledgers(self) -> Path:
+        """Directory of the producers' ledgers."""
+        return self.directory / "ledgers"
+
+    def hire(self, settings: Mapping[str, str], *, by_relay: bool) -> None:
+        """Make a crew with these settings, whose database connections may go through :attr:`relay`."""
+        where = {"host": "127.0.0.1", "port": str(self.relay.port)} if by_relay else {}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGAUGE_")}
+        environment = {
+            **kept,
+            "STREAMGAUGE_STATE_DIR": str(self.directory),
+            "STREAMGAUGE_KAFKA": self.settings.kafka,
+            "STREAMGAUGE_DATABASE_URL": make_conninfo(self.dsn, **where),
+            "STREAMGAUGE_WRITER_URL": make_conninfo(self.settings.writer_dsn, dbname=self.database, **where),
+            "STREAMGAUGE_REDIS_URL": self.settings.redis_url.get_secret_value(),
+            "STREAMGAUGE_READINGS_TOPIC": self.topic,
+            "STREAMGAUGE_GROUP": self.topic,
+            "STREAMGAUGE_SESSION_TIMEOUT_S": str(SESSION_S),
+            "STREAMGAUGE_LOG_FORMAT": "human",
+            **settings,
+        }
+        self.crew = self._cleanup.enter_context(
+            Crew(environment, self.directory, self._mutant, died=lambda _worker: self.watch.mark())
+        )
+
+    def start_load(self) -> None:
+        """Let the producers begin."""
+        self.load = Load(self.seed, self.sender, PARTITIONS)
+        self.load.start()
+
+    def sender(self, name: str) -> Sender:
+        """Return a producer with a ledger of its own."""
+        path = self.ledgers / f"{name}-{next(self._ledgers)}.jsonl"
+        sender = Sender(self.settings.kafka, self.topic, path, self.watch.note)
+        self.senders.append(sender)
+        return sender
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Connect to the run's database as its owner."""
+        return psycopg.connect(self.dsn, autocommit=True, connect_timeout=5)
+
+    def administer(self, database: str = "") -> psycopg.Connection[Any]:
+        """Connect to a database, by default the run's, as the administrator of the server."""
+        dsn = self.stack.admin_dsn(database or self.database)
+        return psycopg.connect(dsn, autocommit=True, connect_timeout=5)
+
+    def when_database_is_gone(self, deed: Callable[[], None]) -> None:
+        """Do something at the end, after the run's database was dropped."""
+        self._last.callback(deed)
+
+    def log_ends(self) -> dict[int, int]:
+        """Return the end of each partition's log."""
+        numbers = self._log.list_topics(self.topic, timeout=10).topics[self.topic].partitions
+        return {
+            number: self._log.get_watermark_offsets(TopicPartition(self.topic, number), timeout=10)[1]
+            for number in numbers
+        }
+
+    def drain(self, patience_s: float = PATIENCE_S) -> None:
+        """Wait until all that is in the log is stored, and all that was forwarded came home."""
+        eventually(self._drained, f"what is stored, {self.watch.stored}, to reach the log's end", patience_s)
+
+    def _drained(self) -> bool:
+        ends = self.log_ends()
+        if {number: self.watch.stored.get(number, 0) for number in ends} != ends:
+            return False
+        with self.connect() as session:
+            waiting = session.execute("SELECT count(*) FROM outbox").fetchone()
+        return waiting == (0,) and self.log_ends() == ends

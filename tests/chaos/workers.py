@@ -1,0 +1,160 @@
+"""The workers of one run: started quickly, and brought back when they die, as a supervisor would."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from types import TracebackType
+
+from streams.failpoints import VARIABLE
+from tests.chaos import mutants
+
+BACK_AFTER_S = 0.3
+LOOK_EVERY_S = 0.02
+STOPS_WITHIN_S = 30.0
+
+JUMPING_CLOCK = "CHAOS_CLOCK"
+"""Name in the environment of a worker whose wall clock jumps."""
+
+_JUMPS_S = (0.0, -3_600.0, 86_400.0, -40 * 86_400.0, 5.0)
+
+# A process that has everything imported is forked for each worker: on two cores the imports of one
+# worker would take as long as its work.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["streams.worker", "tests.chaos.mutants"])
+
+
+def work(environment: Mapping[str, str], log: str, mutant: str, starter: Connection) -> None:
+    """Be a worker process with this environment, changed as ``mutant`` says if it is not empty."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.setsid()
+    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(sink, 1)
+    os.dup2(sink, 2)
+    # A worker ends when its standard input is closed: none outlives whoever started it.
+    sys.stdin = os.fdopen(starter.fileno(), closefd=False)
+    if JUMPING_CLOCK in environment:
+        let_the_clock_jump()
+    if mutant:
+        mutants.apply(mutant)
+    from streams.worker import main
+
+    main()
+
+
+def let_the_clock_jump() -> None:
+    """Make the wall clock of this process jump every half a second, wherever it is read."""
+    real = time.time
+
+    def jumping() -> float:
+        return real() + _JUMPS_S[int(time.monotonic() * 2) % len(_JUMPS_S)]
+
+    for module in list(sys.modules.values()):
+        for name, value in list(vars(module).items()):
+            if value is real:
+                setattr(module, name, jumping)
+    time.time_ns = lambda: int(jumping() * 1e9)
+
+
+class Worker:
+    """One place for a worker, and the process that is in it."""
+
+    def __init__(self, number: int, environment: Mapping[str, str], log: Path, mutant: str) -> None:
+        self.number = number
+        self.log = log
+        self.wanted = True
+        self.deaths = 0
+        self._environment = environment
+        self._mutant = mutant
+
+    def start(self, failpoint: str = "") -> None:
+        """Put a process there, with a failpoint or without one."""
+        environment = {**self._environment, **({VARIABLE: failpoint} if failpoint else {})}
+        ours, self._tie = _CONTEXT.Pipe(duplex=False)
+        self.process: ForkServerProcess = _CONTEXT.Process(
+            target=work, args=(environment, str(self.log), self._mutant, ours), daemon=True
+        )
+        self.process.start()
+        ours.close()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it lives."""
+        if self.process.is_alive():
+            os.kill(self.pid, number)
+
+    def stop(self) -> int | None:
+        """Ask it to stop for good; return its exit code, None if it did not end in time."""
+        self.wanted = False
+        self.process.terminate()
+        self.process.join(STOPS_WITHIN_S)
+        return self.process.exitcode
+
+    def said(self, words: str) -> bool:
+        """Tell whether its log holds ``words``."""
+        return self.log.exists() and words in self.log.read_text(errors="replace")
+
+
+class Crew:
+    """Workers that are brought back when they die. ``died`` is told of each death as it is noticed."""
+
+    def __init__(
+        self, environment: Mapping[str, str], directory: Path, mutant: str, died: Callable[[Worker], None]
+    ) -> None:
+        self.workers: list[Worker] = []
+        self._environment = environment
+        self._directory = directory
+        self._mutant = mutant
+        self._died = died
+        self._over = threading.Event()
+        self._guard = threading.Lock()
+        self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+
+    def add(self, failpoint: str = "") -> Worker:
+        """Start one more worker; with a failpoint until it dies."""
+        with self._guard:
+            number = len(self.workers)
+            log = self._directory / f"worker-{number}.log"
+            worker = Worker(number, self._environment, log, self._mutant)
+            worker.start(failpoint)
+            self.workers.append(worker)
+        return worker
+
+    def __enter__(self) -> Crew:
+        self._keeper.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._keeper.join()
+        for worker in self.workers:
+            worker.process.kill()
+        for worker in self.workers:
+            worker.process.join()
+
+    def _keep(self) -> None:
+        while not self._over.wait(LOOK_EVERY_S):
+            with self._guard:
+                dead = [worker for worker in self.workers if worker.wanted and not worker.process.is_alive()]
+            for worker in dead:
+                worker.deaths += 1
+                self._died(worker)
+                time.sleep(BACK_AFTER_S)
+                if worker.wanted:
+                    worker.start()
