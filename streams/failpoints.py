@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -68,7 +69,8 @@ class Failpoint:
             case Action.KILL:
                 os.kill(os.getpid(), signal.SIGKILL)
             case Action.STOP:
-                os.kill(os.getpid(), signal.SIGSTOP)
+                # To this very thread: sent to the process, another one may take it, and this one go on.
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
             case Action.SLEEP:
                 time.sleep(self.seconds)
             case Action.SAY:

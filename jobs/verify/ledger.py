@@ -10,14 +10,14 @@ an offset of -1 where it was not told. ``index`` is the place in the message, ``
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
 from jobs.verify.compare import Kind
-from jobs.verify.snapshot import Connection
+from jobs.verify.snapshot import Connection, Stored
 from sinks.timescale.history import timestamp
 from streams.core.rejection import WHOLE_RECORD
 from streams.errors import UserError
@@ -42,7 +42,7 @@ _COMPARE = """
         SELECT DISTINCT partition, "offset", index FROM dead_letters WHERE topic = %(topic)s
     ), sent AS (
         SELECT l.tenant, l.source, l.metric, l.ts, l.revision,
-               reading.index IS NULL AND record.index IS NULL
+               reading.index IS NULL AND record.index IS NULL AND left_out.partition IS NULL
                AND CASE WHEN a."offset" < 0 THEN a.partition <> ALL (%(behind)s::int[])
                         ELSE a."offset" < p.next_offset END
                AND (coalesce(s.home_partition, a.partition) = a.partition OR %(behind)s::int[] = '{}') AS due
@@ -52,6 +52,9 @@ _COMPARE = """
             ON (reading.partition, reading."offset", reading.index) = (a.partition, a."offset", l.index)
         LEFT JOIN refused AS record
             ON (record.partition, record."offset", record.index) = (a.partition, a."offset", %(whole_record)s)
+        LEFT JOIN unnest(%(partitions)s::int[], %(starts)s::bigint[], %(ends)s::bigint[])
+            AS left_out (partition, first, beyond)
+            ON left_out.partition = a.partition AND a."offset" >= first AND a."offset" < beyond
         LEFT JOIN progress AS p ON p.topic = %(topic)s AND p.partition = a.partition
         LEFT JOIN series AS s USING (tenant, source, metric)
     ), said AS (
@@ -118,12 +121,23 @@ def load_ledgers(session: Connection, directory: Path) -> Ledgered:
     return Ledgered(len(readings), len(acknowledged))
 
 
-def find_ledger_faults(session: Connection, topic: str, behind: Collection[int]) -> dict[Kind, int]:
+def find_ledger_faults(
+    session: Connection, topic: str, stored: Iterable[Stored], behind: Collection[int]
+) -> dict[Kind, int]:
     """Compare, and return how many readings there are of each kind.
 
-    ``behind`` are the partitions whose log may get, or has, readings that are not looked at.
+    What somebody decided to leave out of a partition is not lost. ``behind`` are the partitions whose
+    log may get, or has, readings that are not looked at.
     """
-    arguments = {"topic": topic, "behind": list(behind), "whole_record": WHOLE_RECORD}
+    left_out = [(each.partition, *offsets) for each in stored for offsets in each.left_out or ()]
+    arguments = {
+        "topic": topic,
+        "behind": list(behind),
+        "whole_record": WHOLE_RECORD,
+        "partitions": [partition for partition, _, _ in left_out],
+        "starts": [start for _, start, _ in left_out],
+        "ends": [end for _, _, end in left_out],
+    }
     session.execute(_COMPARE, arguments)
     found: dict[str, int] = dict(session.execute(_COUNT, (list(LEDGER_FAULTS),)).fetchall())
     return {kind: found.get(kind.value, 0) for kind in LEDGER_FAULTS}

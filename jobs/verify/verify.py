@@ -57,7 +57,7 @@ def verify(
         ledgered = None
         if ledgers is not None:
             ledgered = load_ledgers(session, ledgers)
-            kinds |= find_ledger_faults(session, topic, behind)
+            kinds |= find_ledger_faults(session, topic, progress, behind)
         examples = {
             kind: [_named(example, homes) for example in find_examples(session, kind, EXAMPLES)]
             for kind in (*FAULTS, *LEDGER_FAULTS)

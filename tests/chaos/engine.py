@@ -148,9 +148,8 @@ def _check(run: Run, outcome: Outcome) -> None:
         outcome.remarks.append(str(late))
     report = _report(run)
     outcome.found |= run.found | {name: count for name, count in report.faults.items() if count}
-    behind = _behind(run, report)
-    if behind:
-        outcome.found["behind"] = behind
+    others = {"behind": _behind(run, report), "untold": _untold(run)}
+    outcome.found |= {name: count for name, count in others.items() if count}
     outcome.readings = report.ledgered.readings if report.ledgered else 0
     outcome.records = report.records
     outcome.recovered_s = max(run.watch.recovered_s, default=None)
@@ -158,6 +157,15 @@ def _check(run: Run, outcome: Outcome) -> None:
     outcome.figures |= run.figures
     for kind, examples in report.examples.items():
         outcome.remarks += [f"{kind.value}: {example}" for example in examples[:2]]
+
+
+def _untold(run: Run) -> int:
+    """Return how many dead letters were not told on their topic, or told and are none."""
+    with run.connect() as session:
+        stored = session.execute(
+            """SELECT concat_ws('/', topic, partition, "offset", index) FROM dead_letters"""
+        ).fetchall()
+    return len({letter for (letter,) in stored} ^ run.told())
 
 
 def _report(run: Run) -> Report:

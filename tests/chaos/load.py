@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from random import Random
 
 from tests.chaos.ledger import Reading
@@ -29,6 +30,9 @@ class Load:
 
     def __init__(self, seed: int, open_sender: OpenSender, partitions: int) -> None:
         self._over = threading.Event()
+        self._goes = threading.Event()
+        self._goes.set()
+        self._held = threading.Barrier(PRODUCERS + 1)
         self.failures: list[str] = []
         self._threads = [
             threading.Thread(
@@ -44,6 +48,16 @@ class Load:
         """Begin to send."""
         for thread in self._threads:
             thread.start()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Send nothing meanwhile; Kafka has acknowledged everything that was sent before."""
+        self._goes.clear()
+        self._held.wait()
+        try:
+            yield
+        finally:
+            self._goes.set()
 
     def end(self) -> None:
         """Send no more, and return when Kafka has everything."""
@@ -67,6 +81,10 @@ class Load:
                         began -= early_s
                     if self._over.wait(max(0.0, early_s)):
                         break
+                    if not self._goes.is_set():
+                        sender.flush()
+                        self._held.wait()
+                        self._goes.wait()
                 left = sender.flush()
             if left:
                 self.failures.append(f"{left} messages of gateway-{number} were never acknowledged")

@@ -13,6 +13,7 @@ from psycopg import Error
 import sinks.outbox
 from sinks.protocols import Flush, Part, Partition, Progress, SinkUnavailable, Written
 from sinks.timescale import history, sink, transaction
+from sinks.timescale.outbox import Message, mark_sent, next_messages
 from sinks.timescale.session import connect
 from streams.agents.flush import Flusher
 from streams.agents.ownership import Held, partition_of
@@ -24,11 +25,6 @@ from streams.transport.chunk import Chunk
 
 _SKIP = "UPDATE progress SET next_offset = %s WHERE topic = %s AND partition = %s AND epoch = %s"
 _FORCE = "UPDATE progress SET epoch = %s, next_offset = %s WHERE topic = %s AND partition = %s"
-_TAKE = """
-    WITH next AS (SELECT id FROM outbox ORDER BY id LIMIT %s)
-    DELETE FROM outbox USING next WHERE outbox.id = next.id
-    RETURNING outbox.id, event_id, topic, partition, key, value
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +41,10 @@ def offset_before_copy() -> None:
     """Commit the offset first, and the readings after it."""
     advance, copy = transaction.advance_and_commit, transaction.copy_readings
 
-    def copy_late(session: Any, parts: Any) -> None:
+    def copy_late(session: Any, parts: Any, timed: Any) -> None:
         advance(session, parts, KEPT_FOREVER_US)
         session.execute("BEGIN")
-        copy(session, parts)
+        copy(session, parts, timed)
 
     def commit(session: Any, parts: Any, kept_from_us: int) -> None:
         session.execute("COMMIT")
@@ -127,7 +123,7 @@ def late_dropped() -> None:
 def ambiguous_commit_retried() -> None:
     """Write a flush again whose outcome is not known, wherever progress is by now."""
 
-    def again(self: Any, parts: list[Part], stored: dict[Partition, Progress]) -> list[Part]:
+    def again(self: Any, parts: list[Part], stored: dict[Partition, Progress], sent: Any) -> list[Part]:
         ours = [part for part in parts if stored[part.partition].epoch == part.epoch]
         for part in ours:
             part.base = stored[part.partition].next_offset
@@ -159,13 +155,18 @@ def buffer_kept() -> None:
 
 def mark_before_send() -> None:
     """Delete messages from the outbox as they are read, before Kafka has them."""
-    send = sinks.outbox.send
+    send, read = sinks.outbox.send, next_messages
 
-    def send_late(producer: Any, messages: Any) -> None:
+    def take(session: Any, topic: str, after: int, limit: int) -> list[Message]:
+        messages = read(session, topic, after, limit)
+        mark_sent(session, [message.id for message in messages])
+        return messages
+
+    def send_late(producer: Any, messages: Any, stop: Any) -> dict[int, Any]:
         reach(Point.BEFORE_MARK)
-        send(producer, messages)
+        return send(producer, messages, stop)
 
-    _set(sinks.outbox, "_NEXT", _TAKE)
+    _set(sinks.outbox, "next_messages", take)
     _set(sinks.outbox, "send", send_late)
     _set(sinks.outbox, "reach", lambda point: None)
 

@@ -83,10 +83,9 @@ class Run:
         self._cleanup.push(self._last)
         self._make_database()
         self.admin = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 0})
-        config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "3000000"}
-        created = self.admin.create_topics([NewTopic(self.topic, PARTITIONS, 1, config=config)])
-        created[self.topic].result(30)
-        self._cleanup.callback(lambda: self.admin.delete_topics([self.topic])[self.topic].result(30))
+        self.make_topic(self.topic, PARTITIONS)
+        self.make_topic(self.letters_topic, 1)
+        self._cleanup.callback(lambda: self.delete_topics(self.topic, self.letters_topic))
         self._log = Consumer(
             {"bootstrap.servers": self.settings.kafka, "group.id": f"{self.topic}-ends", "log_level": 0}
         )
@@ -112,6 +111,21 @@ class Run:
             server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.database)))
 
     @property
+    def letters_topic(self) -> str:
+        """Where workers tell of dead letters."""
+        return f"{self.topic}.dead-letters"
+
+    def make_topic(self, name: str, partitions: int) -> None:
+        """Create a topic."""
+        config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "3000000"}
+        self.admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(30)
+
+    def delete_topics(self, *names: str) -> None:
+        """Delete topics."""
+        for deletion in self.admin.delete_topics(list(names)).values():
+            deletion.result(30)
+
+    @property
     def ledgers(self) -> Path:
         """Directory of the producers' ledgers."""
         return self.directory / "ledgers"
@@ -128,6 +142,7 @@ class Run:
             "STREAMGAUGE_WRITER_URL": make_conninfo(self.settings.writer_dsn, dbname=self.database, **where),
             "STREAMGAUGE_REDIS_URL": self.settings.redis_url.get_secret_value(),
             "STREAMGAUGE_READINGS_TOPIC": self.topic,
+            "STREAMGAUGE_DEAD_LETTERS_TOPIC": self.letters_topic,
             "STREAMGAUGE_GROUP": self.topic,
             "STREAMGAUGE_SESSION_TIMEOUT_S": str(SESSION_S),
             "STREAMGAUGE_LOG_FORMAT": "human",
@@ -161,6 +176,36 @@ class Run:
     def when_database_is_gone(self, deed: Callable[[], None]) -> None:
         """Do something at the end, after the run's database was dropped."""
         self._last.callback(deed)
+
+    def stored(self, partition: int) -> int:
+        """Return the stored next offset of a partition that was claimed."""
+        with self.connect() as session:
+            row = session.execute(
+                "SELECT next_offset FROM progress WHERE partition = %s", (partition,)
+            ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def halts(self) -> dict[int, str]:
+        """Return why partitions are halted."""
+        with self.connect() as session:
+            return dict(session.execute("SELECT partition, kind FROM halts").fetchall())
+
+    def told(self) -> set[str]:
+        """Return the ids of all dead letters that were told on their topic."""
+        told: set[str] = set()
+        partition = TopicPartition(self.letters_topic, 0, 0)
+        end = self._log.get_watermark_offsets(partition, timeout=10)[1]
+        if end == 0:
+            return told
+        self._log.assign([partition])
+        at = 0
+        while at < end:
+            for message in self._log.consume(1000, 0.1):
+                at = int(message.offset() or 0) + 1
+                headers: Any = message.headers()
+                told |= {value.decode() for name, value in headers if name == "event_id"}
+        return told
 
     def log_ends(self) -> dict[int, int]:
         """Return the end of each partition's log."""

@@ -23,6 +23,8 @@ from tests.chaos.stack import PrivateStack
 
 Together = tuple[Fault, ...]
 
+MUTANT_SEEDS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -61,7 +63,7 @@ def session(wish: Wish, console: Console) -> bool:
                     / "runs"
                     / f"{plan.seed}-{_name(plan.faults)}{plan.mutant and '-' + plan.mutant}"
                 )
-                outcome = run_seed(stack, plan.seed, plan.faults, where, plan.mutant, long=wish.long)
+                outcome = run_plan(stack, plan, where, long=wish.long)
                 outcomes.append(outcome)
                 _tell(console, outcome, where)
                 if wish.json is not None:
@@ -77,6 +79,22 @@ def session(wish: Wish, console: Console) -> bool:
     return not bad
 
 
+def run_plan(stack: PrivateStack, plan: Plan, where: Path, *, long: bool = False) -> Outcome:
+    """Run a plan: its seed, and for a mutant others until it is caught, as some moments are too lucky."""
+    for seed in range(plan.seed, plan.seed + (MUTANT_SEEDS if plan.mutant else 1)):
+        outcome = run_seed(stack, seed, plan.faults, where, plan.mutant, long=long)
+        if as_it_should_be(outcome):
+            break
+    return outcome
+
+
+def mutant_plan(name: str, seed: int) -> Plan:
+    """Return how a mutant is run. Raises :class:`~streams.errors.UsageError` for an unknown one."""
+    if name not in MUTANTS:
+        raise UsageError(f"there is no mutant {name}", hint=f"There are: {', '.join(MUTANTS)}.")
+    return Plan(seed, _faults("+".join(MUTANTS[name].faults)), name)
+
+
 def plans(wish: Wish) -> Iterator[Plan]:
     """Yield the runs that are wished for. Raises :class:`~streams.errors.UsageError` for unknown names."""
     drawn_from = [_faults(name) for name in wish.faults] or [(fault,) for fault in MATRIX.values()]
@@ -87,9 +105,7 @@ def plans(wish: Wish) -> Iterator[Plan]:
             random = Random(f"{seed}/plan")
             yield Plan(seed, random.choice(pairs if wish.pairs and seed % 2 else drawn_from))
     for name in chosen:
-        if name not in MUTANTS:
-            raise UsageError(f"there is no mutant {name}", hint=f"There are: {', '.join(MUTANTS)}.")
-        yield Plan(wish.seed, _faults("+".join(MUTANTS[name].faults)), name)
+        yield mutant_plan(name, wish.seed)
 
 
 def as_it_should_be(outcome: Outcome) -> bool:

@@ -11,6 +11,7 @@ from tests.chaos.faults import MATRIX
 from tests.chaos.faults.full import obstacle
 from tests.chaos.stack import PrivateStack
 
+pytestmark = pytest.mark.chaos
 SEED = 1
 TOGETHER = ("disorder+poison+redis-lost", "producer-restarts+clock-jumps")
 """Faults that end nothing but what may be lost are struck together: that takes less time."""

@@ -9,19 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.engine import run_seed
-from tests.chaos.faults import MATRIX
 from tests.chaos.mutants import MUTANTS
+from tests.chaos.session import mutant_plan, run_plan
 from tests.chaos.stack import PrivateStack
 
+pytestmark = pytest.mark.chaos
 SEED = 1
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_caught(private_stack: PrivateStack, name: str, tmp_path: Path) -> None:
-    mutant = MUTANTS[name]
-    outcome = run_seed(
-        private_stack, SEED, [MATRIX[fault] for fault in mutant.faults], tmp_path / "run", name
-    )
+    outcome = run_plan(private_stack, mutant_plan(name, SEED), tmp_path / "run")
     assert outcome.not_struck == {}
-    assert mutant.caught_by in outcome.found, (outcome.found, outcome.remarks)
+    assert MUTANTS[name].caught_by in outcome.found, (outcome.found, outcome.remarks)

@@ -42,6 +42,12 @@ class Watch:
         with self._guard:
             self.acknowledged[partition] = max(offset + 1, self.acknowledged.get(partition, 0))
 
+    def begin_anew(self) -> None:
+        """Forget what is acknowledged: the topic is another one."""
+        with self._guard:
+            self.acknowledged.clear()
+            self._marks.clear()
+
     def mark(self) -> None:
         """Begin to measure how long it takes until what is acknowledged now is stored."""
         with self._guard:

@@ -1,18 +1,14 @@
-"""Faults of Kafka and its logs."""
+"""Faults of the broker."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from itertools import islice
 from random import Random
 
-from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
-
 from tests.chaos.faults.fault import Fault
-from tests.chaos.load import messages
-from tests.chaos.run import PARTITIONS, Run, eventually
+from tests.chaos.run import Run, eventually
 
 KAFKA = frozenset({"kafka"})
 
@@ -51,23 +47,8 @@ def grow_outbox(run: Run, random: Random) -> None:
         pause(run, random)
 
 
-def add_partitions(run: Run, random: Random) -> None:
-    """Add partitions to the topic, and send to them: new series, and some that are at home elsewhere."""
-    count = PARTITIONS + random.randint(1, 3)
-    run.admin.create_partitions([NewPartitions(run.topic, count)])[run.topic].result(30)
-    run.watch.mark()
-    with run.sender("newcomer") as sender:
-        for new in range(PARTITIONS, count):
-            for message in random.sample(list(run.senders[0].sent), 5):
-                sender.repeat(message._replace(partition=new))
-            for readings, form in islice(messages(f"newcomer-{new}", random), 5):
-                sender.send(readings, form, new)
-    eventually(lambda: set(run.watch.stored) >= set(range(count)), "workers to find the new partitions")
-
-
 FAULTS = [
     Fault("broker-killed", "kill -9 of the broker, and its restart", kill, KAFKA),
     Fault("broker-paused", "SIGSTOP of the broker, then SIGCONT", pause, KAFKA),
     Fault("outbox-grows", "the broker is away while forwarded readings wait", grow_outbox, KAFKA),
-    Fault("partitions-added", "partitions are added while readings flow", add_partitions, KAFKA),
 ]
