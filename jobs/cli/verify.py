@@ -50,9 +50,7 @@ def verify(
     name = topic or settings.readings_topic
     with console(stderr=True).status(f"Reading the log of {name}"):
         log = Log(settings.kafka, name)
-        report = compare(
-            settings.owner_dsn, log, name, pipeline_of(settings), patience_of(settings), ledger
-        )
+        report = compare(settings.owner_dsn, log, name, pipeline_of(settings), patience_of(settings), ledger)
     if as_json:
         print_json(report.document())
     else:

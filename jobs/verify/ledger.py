@@ -18,7 +18,7 @@ import orjson
 
 from jobs.verify.compare import Kind
 from jobs.verify.snapshot import Connection, Stored
-from sinks.timescale.history import timestamp
+from sinks.timescale.times import timestamp
 from streams.core.rejection import WHOLE_RECORD
 from streams.errors import UserError
 

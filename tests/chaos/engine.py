@@ -14,7 +14,7 @@ from typing import Any
 from jobs.verify.log import Log
 from jobs.verify.report import Report
 from jobs.verify.verify import verify
-from streams.worker import pipeline_of
+from streams.worker import patience_of, pipeline_of
 from tests.chaos.faults.fault import Fault, NotStruck
 from tests.chaos.run import NotInTime, Run, eventually
 from tests.chaos.stack import PrivateStack
@@ -170,7 +170,8 @@ def _untold(run: Run) -> int:
 
 def _report(run: Run) -> Report:
     log = Log(run.settings.kafka, run.topic)
-    return verify(run.dsn, log, run.topic, pipeline_of(run.settings), run.ledgers)
+    settings = run.settings
+    return verify(run.dsn, log, run.topic, pipeline_of(settings), patience_of(settings), run.ledgers)
 
 
 def _behind(run: Run, report: Report) -> int:

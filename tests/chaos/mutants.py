@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from streams.agents.ownership import Held, partition_of
 from streams.core.deduplicate import KEPT_FOREVER_US, Deduplicator, Disposition, Judgement
 from streams.core.identities import Stored
 from streams.core.partition import PartitionMemory
+from streams.core.watermark import Watermark
 from streams.failpoints import Point, reach
 from streams.transport.chunk import Chunk
 
@@ -77,9 +79,13 @@ def no_look_up() -> None:
 def memory_only() -> None:
     """Begin every claim with nothing known."""
 
-    def nothing(session: Any, partition: Partition, floor_us: int, max_bytes: int) -> PartitionMemory:
+    load = sink.__dict__["load_memory"]
+
+    def nothing(session: Any, partition: Partition, floor_us: int, *others: Any) -> PartitionMemory:
+        memory: PartitionMemory = load(session, partition, floor_us, *others)
         none = np.empty(0, np.int64)
-        return PartitionMemory(Deduplicator(max_bytes, none, none, floor_us), [])
+        memory._deduplicator = Deduplicator(0, none, none, floor_us)
+        return memory
 
     _set(sink, "load_memory", nothing)
 
@@ -130,6 +136,16 @@ def ambiguous_commit_retried() -> None:
         return ours
 
     _set(Flusher, "_unsettled", again)
+
+
+def wall_clock_watermark() -> None:
+    """Let the watermark move by the clock of the machine."""
+    after = Watermark.after
+
+    def now(self: Any, producer: Any, time_us: Any, stamp_ms: Any) -> Any:
+        return after(self, producer, time_us, np.full(len(stamp_ms), int(time.time() * 1000)))
+
+    _set(Watermark, "after", now)
 
 
 def buffer_kept() -> None:
@@ -191,6 +207,9 @@ MUTANTS: dict[str, Mutant] = {
         "a flush that failed counts as stored", ("sessions-ended",), "missing", ack_on_exception
     ),
     "late-dropped": Mutant("late readings are dropped", ("disorder",), "missing", late_dropped),
+    "wall-clock-watermark": Mutant(
+        "the watermark moves by the machine's clock", ("clock-jumps",), "misordered", wall_clock_watermark
+    ),
     "ambiguous-commit-retried": Mutant(
         "a commit of unknown outcome is made again", ("commit-cut",), "miscounted", ambiguous_commit_retried
     ),

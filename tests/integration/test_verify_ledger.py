@@ -42,7 +42,7 @@ def sender(run: Ingest, directory: Path, name: str = "gw") -> Sender:
 
 def checked(run: Ingest, ledgers: Path) -> Report:
     log = Log(run.settings.kafka, run.topic)
-    return verify(run.dsn, log, run.topic, pipeline_of(run.settings), ledgers)
+    return verify(run.dsn, log, run.topic, pipeline_of(run.settings), ledgers=ledgers)
 
 
 def found(run: Ingest, ledgers: Path) -> dict[str, int]:
