@@ -57,7 +57,9 @@ _COMPARE = """
 """
 _COMPARE_HANDED_OVER = """
     INSERT INTO faults
-    SELECT DISTINCT CASE WHEN s.home_partition = ANY (%(behind)s::int[]) THEN 'in_flight' ELSE 'missing' END,
+    SELECT DISTINCT CASE WHEN s.home_partition = ANY (%(behind)s::int[]) THEN 'in_flight'
+                         WHEN s.home_partition = ANY (%(skipped)s::int[]) THEN 'beyond_log'
+                         ELSE 'missing' END,
            h.series_id, h.ts, 'forwarded, and not in the log of its home'
     FROM handed_over AS h JOIN series AS s USING (series_id)
     WHERE h.ts >= (SELECT kept_from FROM raw_retention)
@@ -143,14 +145,15 @@ def copy_handed_over(session: Connection, rows: Iterable[Row]) -> None:
 
 
 def find_faults(
-    session: Connection, topic: str, cut: Collection[int], behind: Collection[int]
+    session: Connection, topic: str, cut: Collection[int], behind: Collection[int], skipped: Collection[int]
 ) -> dict[Kind, int]:
     """Compare, and return how many readings there are of each kind.
 
     ``cut`` are the partitions of which the log has lost its beginning, ``behind`` those whose log
-    may get, or has, readings that are not looked at.
+    may get, or has, readings that are not looked at, ``skipped`` those of which somebody decided to
+    leave something out: forwarded readings may have been among it.
     """
-    arguments = {"topic": topic, "cut": list(cut), "behind": list(behind)}
+    arguments = {"topic": topic, "cut": list(cut), "behind": list(behind), "skipped": list(skipped)}
     session.execute(_ANALYZE)
     session.execute(_COMPARE, arguments)
     session.execute(_COMPARE_DIRTY, arguments)

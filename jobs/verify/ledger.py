@@ -45,7 +45,8 @@ _COMPARE = """
                reading.index IS NULL AND record.index IS NULL AND left_out.partition IS NULL
                AND CASE WHEN a."offset" < 0 THEN a.partition <> ALL (%(behind)s::int[])
                         ELSE a."offset" < p.next_offset END
-               AND (coalesce(s.home_partition, a.partition) = a.partition OR %(behind)s::int[] = '{}') AS due
+               AND (coalesce(s.home_partition, a.partition) = a.partition
+                    OR (%(behind)s::int[] = '{}' AND s.home_partition <> ALL (%(partitions)s::int[]))) AS due
         FROM ledgered AS l
         LEFT JOIN acknowledged AS a USING (file, message)
         LEFT JOIN refused AS reading
@@ -126,8 +127,8 @@ def find_ledger_faults(
 ) -> dict[Kind, int]:
     """Compare, and return how many readings there are of each kind.
 
-    What somebody decided to leave out of a partition is not lost. ``behind`` are the partitions whose
-    log may get, or has, readings that are not looked at.
+    What somebody decided to leave out of a partition is not lost, nor what may have been forwarded to
+    it then. ``behind`` are the partitions whose log may get, or has, readings that are not looked at.
     """
     left_out = [(each.partition, *offsets) for each in stored for offsets in each.left_out or ()]
     arguments = {

@@ -53,7 +53,8 @@ def verify(
         partitions = [replay(stored, bounds.get(stored.partition)) for stored in progress]
         cut = [each.stored.partition for each in partitions if each.is_cut]
         behind = _behind(progress, bounds, waiting)
-        kinds = find_faults(session, topic, cut, behind)
+        skipped = [stored.partition for stored in progress if stored.left_out]
+        kinds = find_faults(session, topic, cut, behind, skipped)
         ledgered = None
         if ledgers is not None:
             ledgered = load_ledgers(session, ledgers)
