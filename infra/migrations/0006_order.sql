@@ -6,8 +6,8 @@ ALTER TABLE reading_versions ADD COLUMN late boolean NOT NULL DEFAULT false;
 CREATE INDEX reading_versions_late ON reading_versions (ts) WHERE late;
 
 COMMENT ON COLUMN readings.late IS 'Whether the watermark had passed ts when it came: what needs order has not seen it, and its bucket is computed again';
-COMMENT ON COLUMN reading_versions.late IS 'Whether the watermark had passed ts when this version came';
-COMMENT ON INDEX reading_versions_late IS 'Versions that what needs order has not seen';
+COMMENT ON COLUMN reading_versions.late IS 'Whether it replaced another version when the watermark had passed ts: what needs order has not seen it';
+COMMENT ON INDEX reading_versions_late IS 'Corrections that what needs order has not seen';
 
 CREATE OR REPLACE VIEW readings_named AS
 SELECT r.ts,

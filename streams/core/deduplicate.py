@@ -66,7 +66,7 @@ class History(Protocol):
 class Version(NamedTuple):
     """One version of a reading, for the history of those that were corrected or carry a revision.
 
-    ``late``: it came when the watermark had passed its event time.
+    ``late``: it replaced another when the watermark had passed its event time.
     """
 
     series_id: int
@@ -200,7 +200,7 @@ def _judge_in_turn(rows: Rows, members: list[int], current: Version | None, judg
             int(rows.revision[row]),
             float(rows.value[row]),
             int(rows.quality[row]),
-            bool(rows.late[row]),
+            current is not None and bool(rows.late[row]),
         )
         if current is None and rows.repeated[row]:
             judgement.disposition[row] = Disposition.CONFLICT

@@ -139,6 +139,7 @@ class Loop:
     current: dict[tuple[int, int], tuple[float, int]] = field(default_factory=dict)
     late: set[tuple[int, int]] = field(default_factory=set)
     in_time: dict[tuple[int, int], float] = field(default_factory=dict)
+    versions: dict[tuple[tuple[int, int], int], bool] = field(default_factory=dict)
     dirty: set[tuple[int, int]] = field(default_factory=set)
     dispositions: list[Disposition] = field(default_factory=list)
     late_by: list[int] = field(default_factory=lambda: [0] * 6)
@@ -177,6 +178,10 @@ class Loop:
             self.current[identity] = known[0], max(known[1], revision)
         else:
             verdict = Disposition.CORRECTION if revision > known[1] else Disposition.CONFLICT
+        if revision > (known[1] if known else 0) and verdict is not Disposition.CONFLICT:
+            if verdict is Disposition.CORRECTION and known:
+                self.versions.setdefault((identity, known[1]), False)
+            self.versions[identity, revision] = known is not None and is_late
         if verdict in (Disposition.WRITTEN, Disposition.CORRECTION):
             self.current[identity] = value, revision
             if is_late:
@@ -209,6 +214,11 @@ def assert_as_the_rules_say(store: Store, dispositions: list[int], rules: Loop) 
     assert store.late == rules.late
     assert store.late_by.tolist() == rules.late_by
     assert store.dirty == rules.dirty
+    assert rules.versions == {
+        (identity, revision): version.late
+        for identity, versions in store.by_version.items()
+        for revision, version in versions.items()
+    }
     assert (store.reached.clock_ms, store.reached.watermark_us) == (rules.clock_ms, rules.watermark_us)
     for series in (0, 1):
         assert store.released[series] == rules.released(series, store.reached.released_us)

@@ -1,0 +1,102 @@
+"""The same log read into another empty database, cut otherwise and by other workers, gives the same."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import Producer
+
+from schemas.encode import encode_reading
+from sinks.timescale.migrate import migrate
+from tests.databases import empty_database
+from tests.integration.ingest import Ingest, MakeIngest
+
+pytestmark = pytest.mark.stack
+
+START_MS = 1_790_000_000_000
+PARTITIONS = 2
+SECONDS = 120
+
+WHAT_IS_STORED = {
+    "readings": "SELECT source, metric, ts, value, quality, late FROM readings_named ORDER BY 1, 2, 3",
+    "dead letters": (
+        'SELECT partition, "offset", index, reason, detail, payload FROM dead_letters ORDER BY 1, 2, 3'
+    ),
+    "progress": (
+        "SELECT partition, next_offset, log_clock, watermark, released_to, written, dead_letters, duplicates,"
+        " corrections, forwarded, late, in_order FROM progress ORDER BY 1"
+    ),
+    "late readings": "SELECT partition, up_to_s, readings FROM late_readings ORDER BY 1, 2",
+    "dirty minutes": (
+        "SELECT DISTINCT source, metric, bucket FROM dirty_buckets JOIN series USING (series_id)"
+        " ORDER BY 1, 2, 3"
+    ),
+    "versions": (
+        "SELECT source, metric, ts, revision, value, late FROM reading_versions JOIN series USING (series_id)"
+        " ORDER BY 1, 2, 3, 4"
+    ),
+}
+
+
+def send_a_hostile_log(run: Ingest) -> None:
+    """Send two minutes of readings out of order, late, repeated, corrected, in conflict, and garbage."""
+    chance = random.Random(12)
+    producer = Producer({"bootstrap.servers": run.settings.kafka, "linger.ms": 50})
+    sent: list[dict[str, Any]] = []
+    for second in range(SECONDS):
+        for _ in range(25):
+            if sent and chance.random() < 0.15:
+                again = chance.choice(sent[-200:])
+                changed = {"value": chance.random(), "revision": chance.choice([0, 1, 2])}
+                reading = again | (changed if chance.random() < 0.6 else {})
+            else:
+                ahead_s = chance.choice([0, 0, 0, -0.3, -2, -9, -15, -70, -4000, 20])
+                reading = {
+                    "source": f"pump-{chance.randrange(4)}",
+                    "metric": "rpm",
+                    "time_us": 1000 * (START_MS + 1000 * second) + round(ahead_s * 1_000_000),
+                    "value": chance.random(),
+                    "revision": 0,
+                }
+                sent.append(reading)
+            # A series lives on one partition, and each partition has two producers.
+            partition = int(reading["source"][-1]) % PARTITIONS
+            producer.produce(
+                run.topic,
+                b"garbage" if chance.random() < 0.01 else encode_reading(**reading),
+                f"gw-{chance.randrange(2)}".encode(),
+                partition=partition,
+                timestamp=START_MS + 1000 * second,
+            )
+    assert producer.flush(30) == 0
+
+
+def stored(run: Ingest) -> dict[str, list[Any]]:
+    return {what: run.session.execute(query.encode()).fetchall() for what, query in WHAT_IS_STORED.items()}
+
+
+def test_a_log_gives_the_same_however_it_is_read(make_ingest: MakeIngest) -> None:
+    run = make_ingest(partitions=PARTITIONS, message_timestamp_type="CreateTime")
+    send_a_hostile_log(run)
+    run.worker()
+    run.worker()
+    run.drained()
+    first = stored(run)
+    assert {late for *_, late in first["readings"]} == {False, True}
+    assert all(len(rows) > 1 for rows in first.values())
+    with empty_database() as dsn:
+        migrate(dsn)
+        with psycopg.connect(dsn, autocommit=True) as session:
+            again = replace(run, dsn=dsn, session=session)
+            narrow = {"STREAMGAUGE_FLUSH_ROWS": "7", "STREAMGAUGE_FLUSH_MS": "1"}
+            worker = again.worker(STREAMGAUGE_GROUP=f"{run.topic}-again", **narrow)
+            again.wait_written(200)
+            worker.kill()
+            again.worker(STREAMGAUGE_GROUP=f"{run.topic}-again", **narrow, STREAMGAUGE_REORDER_MB="1")
+            again.drained()
+            for what, rows in stored(again).items():
+                assert rows == first[what], what
