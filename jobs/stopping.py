@@ -6,9 +6,12 @@ import os
 import select
 import signal
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
+
+_AGAIN_S = 0.02
 
 
 class Stop:
@@ -62,8 +65,7 @@ def starter_is_gone(fd: int = 0) -> bool:
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
     """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does; restore both afterwards."""
-    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    former = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
@@ -72,6 +74,16 @@ def sigterm_interrupts() -> Iterator[None]:
         # An interrupt that broke off an exec() of text, as defining a dataclass is one, ends CPython
         # by SIGINT although it was caught; another exec() that ends well makes it forget.
         exec("")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            # Whatever a finalizer raises is printed and lost.
+            threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number)).start()
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def ignore_interrupts() -> None:

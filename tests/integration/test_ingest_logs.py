@@ -130,7 +130,7 @@ def test_retention_that_passes_what_is_stored_halts_the_partition_and_not_the_ot
     eventually(lambda: run.progress()[1] == ends[1], "the other partition to be drained")
     assert run.progress()[0] == stored[0]
     assert second.said("is halted: offsets")
-    assert second.said("docs/runbook.md")
+    assert second.said("streamgauge resume")
 
 
 def test_retention_that_passes_a_running_worker_halts_the_partition(make_ingest: MakeIngest) -> None:

@@ -83,3 +83,13 @@ with sigterm_interrupts(), suppress(KeyboardInterrupt):
     exec({text!r})
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_an_interrupt_within_a_finalizer_is_raised_after_it() -> None:
+    class Interrupted:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with sigterm_interrupts(), pytest.raises(KeyboardInterrupt):
+        Interrupted()
+        signal.pause()
