@@ -112,6 +112,8 @@ def test_gaps_in_a_producers_numbers_are_seen_and_close_when_they_are_filled(mak
     (told,) = run.cli("producers", "--like", "gw-7", "--json")
     assert (told["epoch"], told["last_sequence"], told["missing"]) == (3, 29, 10)
     assert told["gaps"] == ["10-19"]
+    (unnumbered,) = run.cli("producers", "--like", "gw", "--json")
+    assert (unnumbered["epoch"], unnumbered["last_sequence"], unnumbered["missing"]) == (None, None, 0)
     first.kill()
     run.worker()
     send(run, batch(10, 10), key=b"gw-7")

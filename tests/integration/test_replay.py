@@ -20,6 +20,7 @@ pytestmark = pytest.mark.stack
 START_MS = 1_790_000_000_000
 PARTITIONS = 2
 SECONDS = 120
+STEP_S = 4
 
 WHAT_IS_STORED = {
     "readings": "SELECT source, metric, ts, value, quality, late FROM readings_named ORDER BY 1, 2, 3",
@@ -42,37 +43,46 @@ WHAT_IS_STORED = {
 }
 
 
-def send_a_hostile_log(run: Ingest) -> None:
-    """Send two minutes of readings out of order, late, repeated, corrected, in conflict, and garbage."""
-    chance = random.Random(12)
-    producer = Producer({"bootstrap.servers": run.settings.kafka, "linger.ms": 50})
-    sent: list[dict[str, Any]] = []
-    for second in range(SECONDS):
-        for _ in range(25):
-            if sent and chance.random() < 0.15:
-                again = chance.choice(sent[-200:])
-                changed = {"value": chance.random(), "revision": chance.choice([0, 1, 2])}
-                reading = again | (changed if chance.random() < 0.6 else {})
-            else:
-                ahead_s = chance.choice([0, 0, 0, -0.3, -2, -9, -15, -70, -4000, 20])
-                reading = {
-                    "source": f"pump-{chance.randrange(4)}",
-                    "metric": "rpm",
-                    "time_us": 1000 * (START_MS + 1000 * second) + round(ahead_s * 1_000_000),
-                    "value": chance.random(),
-                    "revision": 0,
-                }
-                sent.append(reading)
-            # A series lives on one partition, and each partition has two producers.
-            partition = int(reading["source"][-1]) % PARTITIONS
-            producer.produce(
-                run.topic,
-                b"garbage" if chance.random() < 0.01 else encode_reading(**reading),
-                f"gw-{chance.randrange(2)}".encode(),
-                partition=partition,
-                timestamp=START_MS + 1000 * second,
-            )
-    assert producer.flush(30) == 0
+class HostileLog:
+    """Readings out of order, late, repeated, corrected, in conflict, and garbage."""
+
+    def __init__(self, run: Ingest) -> None:
+        self._run = run
+        self._chance = random.Random(12)
+        self._producer = Producer({"bootstrap.servers": run.settings.kafka, "linger.ms": 50})
+        self._sent: list[dict[str, Any]] = []
+
+    def send(self, start_s: int, end_s: int) -> None:
+        """Send what comes in the seconds ``[start_s, end_s)``."""
+        for second in range(start_s, end_s):
+            for _ in range(25):
+                reading = self._reading(START_MS + 1000 * second)
+                # A series lives on one partition, and each partition has two producers.
+                self._producer.produce(
+                    self._run.topic,
+                    b"garbage" if self._chance.random() < 0.01 else encode_reading(**reading),
+                    f"gw-{self._chance.randrange(2)}".encode(),
+                    partition=int(reading["source"][-1]) % PARTITIONS,
+                    timestamp=START_MS + 1000 * second,
+                )
+        assert self._producer.flush(30) == 0
+
+    def _reading(self, now_ms: int) -> dict[str, Any]:
+        chance = self._chance
+        if self._sent and chance.random() < 0.15:
+            again = chance.choice(self._sent[-200:])
+            other = {"value": chance.random(), "revision": chance.choice([0, 1, 2])}
+            return again | (other if chance.random() < 0.6 else {})
+        ahead_s = chance.choice([0, 0, 0, -0.3, -2, -9, -15, -70, -4000, 20])
+        reading = {
+            "source": f"pump-{chance.randrange(4)}",
+            "metric": "rpm",
+            "time_us": 1000 * now_ms + round(ahead_s * 1_000_000),
+            "value": chance.random(),
+            "revision": 0,
+        }
+        self._sent.append(reading)
+        return reading
 
 
 def stored(run: Ingest) -> dict[str, list[Any]]:
@@ -81,22 +91,24 @@ def stored(run: Ingest) -> dict[str, list[Any]]:
 
 def test_a_log_gives_the_same_however_it_is_read(make_ingest: MakeIngest) -> None:
     run = make_ingest(partitions=PARTITIONS, message_timestamp_type="CreateTime")
-    send_a_hostile_log(run)
+    log = HostileLog(run)
+    worker = run.worker()
     run.worker()
-    run.worker()
-    run.drained()
+    for start_s in range(0, SECONDS, STEP_S):
+        log.send(start_s, start_s + STEP_S)
+        run.drained()
+        if start_s == SECONDS // 2:
+            worker.kill()
+            run.worker()
     first = stored(run)
     assert {late for *_, late in first["readings"]} == {False, True}
     assert all(len(rows) > 1 for rows in first.values())
     with empty_database() as dsn:
         migrate(dsn)
         with psycopg.connect(dsn, autocommit=True) as session:
+            # At once, where the first had it bit by bit.
             again = replace(run, dsn=dsn, session=session)
-            narrow = {"STREAMGAUGE_FLUSH_ROWS": "7", "STREAMGAUGE_FLUSH_MS": "1"}
-            worker = again.worker(STREAMGAUGE_GROUP=f"{run.topic}-again", **narrow)
-            again.wait_written(200)
-            worker.kill()
-            again.worker(STREAMGAUGE_GROUP=f"{run.topic}-again", **narrow, STREAMGAUGE_REORDER_MB="1")
+            again.worker(STREAMGAUGE_GROUP=f"{run.topic}-again", STREAMGAUGE_FLUSH_MS="1000")
             again.drained()
             for what, rows in stored(again).items():
                 assert rows == first[what], what
