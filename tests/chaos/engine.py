@@ -22,6 +22,7 @@ from tests.chaos.workers import Worker
 
 WORKERS = 2
 FLOWS_AT_LEAST_S = 1.0
+SLOW_S = 15.0
 FLOWS_AFTERWARDS_S = 0.7
 
 
@@ -53,6 +54,11 @@ class Outcome:
         return not self.found
 
     @property
+    def slow(self) -> bool:
+        """Whether it took so long to recover that somebody should look why."""
+        return (self.recovered_s or 0.0) > SLOW_S
+
+    @property
     def command(self) -> str:
         """The command that repeats it."""
         what = f"--mutant {self.mutant}" if self.mutant else f"--fault {'+'.join(self.faults)}"
@@ -72,7 +78,10 @@ def run_seed(
     *,
     long: bool = False,
 ) -> Outcome:
-    """Run one seed with these faults; its logs and ledgers stay in ``directory`` if something is found."""
+    """Run one seed with these faults.
+
+    Its logs and ledgers stay in ``directory`` if something is found, or it took long to recover.
+    """
     outcome = Outcome(seed, [fault.name for fault in faults], mutant, long)
     began = time.monotonic()
     shutil.rmtree(directory, ignore_errors=True)
@@ -80,7 +89,7 @@ def run_seed(
         _flow(run, faults, outcome)
         _check(run, outcome)
     outcome.seconds = time.monotonic() - began
-    if outcome.ok:
+    if outcome.ok and not outcome.slow:
         shutil.rmtree(directory)
     stack.up()
     return outcome

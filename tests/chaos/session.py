@@ -138,6 +138,8 @@ def _tell(console: Console, outcome: Outcome, where: Path) -> None:
     )
     for name, why in outcome.not_struck.items():
         console.print(f"  {name} did not happen: {why}", highlight=False)
+    if outcome.slow:
+        console.print(f"  it took long; look at {where}", highlight=False)
     if not as_it_should_be(outcome):
         for remark in outcome.remarks:
             console.print(f"  {remark}", highlight=False, markup=False)
