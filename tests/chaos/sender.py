@@ -16,6 +16,7 @@ from schemas.encode import SeriesRef, encode_batch, encode_json, encode_reading,
 from tests.chaos.ledger import Ledger, Reading
 
 GIVEN_UP_AFTER_S = 120
+UNKNOWN_OFFSET = -1
 
 
 class Form(Enum):
@@ -108,8 +109,11 @@ class Sender:
         self._producer.poll(0)
 
     def _delivered(self, number: int, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            partition, offset = _place(message)
+        if error is not None:
+            return
+        partition, offset = _place(message)
+        # Without an offset it was taken for a repeat, which is not so in a topic that was made again.
+        if offset != UNKNOWN_OFFSET:
             self.ledger.acknowledge(number, partition, offset)
             self._acknowledged(partition, offset)
 
@@ -121,7 +125,7 @@ class Sender:
 def _place(message: Message) -> tuple[int, int]:
     partition, offset = message.partition(), message.offset()
     assert partition is not None
-    return partition, -1 if offset is None or offset < 0 else offset
+    return partition, UNKNOWN_OFFSET if offset is None or offset < 0 else offset
 
 
 def _encode(readings: Sequence[Reading], form: Form) -> bytes:
