@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from sinks.protocols import Partition
-from sinks.timescale.journal import load_producers
 from sinks.timescale.session import Connection
 from sinks.timescale.times import timestamp
 from streams.core.batch import NEVER_US, Int64, Points
 from streams.core.deduplicate import KEPT_FOREVER_US, Deduplicator
 from streams.core.identities import Stored
 from streams.core.partition import PartitionMemory, Reached
+from streams.core.producers import ProducerState
 from streams.core.watermark import Patience
 
 _ASKED_PER_CALL = 20_000
@@ -86,9 +88,13 @@ def kept_from_us(session: Connection) -> int:
 
 
 def load_memory(
-    session: Connection, partition: Partition, floor_us: int, patience: Patience
+    session: Connection,
+    partition: Partition,
+    floor_us: int,
+    patience: Patience,
+    producers: Iterable[ProducerState],
 ) -> PartitionMemory:
-    """Return what a partition's owner must know of it before it stores more."""
+    """Return what a partition's owner must know of it before it stores more, of ``producers`` too."""
     name = (partition.topic, partition.number)
     latest = session.execute(_LATEST, name).fetchall()
     series_id = np.array([row[0] for row in latest], np.int64)
@@ -96,7 +102,7 @@ def load_memory(
     reached = session.execute(_REACHED, name).fetchall()
     return PartitionMemory(
         Deduplicator(0, series_id, latest_us, floor_us),
-        load_producers(session, partition),
+        producers,
         _reached(*reached[0]) if reached else Reached(),
         patience,
     )

@@ -94,13 +94,15 @@ class Journal:
         session.execute(_CLEAR, self._name)
 
 
-def load_journal(session: Connection, partition: Partition) -> Journal:
-    """Return a partition's journal as its next owner goes on with it."""
-    return Journal(partition, {report.producer for report in _reports(session, partition)})
+def load_journal(session: Connection, partition: Partition) -> tuple[Journal, list[ProducerState]]:
+    """Return a partition's journal as its next owner goes on with it, and what is known of each producer."""
+    reports = list(_reports(session, partition))
+    journal = Journal(partition, {report.producer for report in reports})
+    return journal, _producers(session, partition, reports)
 
 
-def load_producers(session: Connection, partition: Partition) -> list[ProducerState]:
-    """Return what is known of each producer of a partition; some that do not matter are forgotten."""
+def _producers(session: Connection, partition: Partition, reports: Sequence[Report]) -> list[ProducerState]:
+    """Return what is known of each producer, ``reports`` included; some that do not matter are forgotten."""
     name = (partition.topic, partition.number)
     session.execute(_FORGET_OLD, name)
     states: dict[Producer, ProducerState] = {}
@@ -110,7 +112,7 @@ def load_producers(session: Connection, partition: Partition) -> list[ProducerSt
         states[named] = ProducerState(
             named, Heard(last_ms, high_us, era), NO_EPOCH if epoch is None else epoch, intervals
         )
-    for report in _reports(session, partition):
+    for report in reports:
         known = states.get(report.producer)
         epoch, seen = (NO_EPOCH, []) if known is None else (known.epoch, known.seen)
         for span in report.spans:

@@ -229,8 +229,9 @@ class TimescaleSink:
     def _knowledge(self, session: Connection, partition: Partition, epoch: int) -> _Known:
         known = self._known.get(partition)
         if known is None or known.epoch != epoch:
-            memory = load_memory(session, partition, self._kept_from_us, self._patience)
-            known = self._known[partition] = _Known(epoch, memory, load_journal(session, partition))
+            journal, producers = load_journal(session, partition)
+            memory = load_memory(session, partition, self._kept_from_us, self._patience, producers)
+            known = self._known[partition] = _Known(epoch, memory, journal)
             self._share_memory()
         return known
 

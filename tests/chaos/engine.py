@@ -16,9 +16,10 @@ from jobs.verify.report import Report
 from jobs.verify.verify import verify
 from streams.worker import patience_of, pipeline_of
 from tests.chaos.faults.fault import Fault, NotStruck
-from tests.chaos.run import NotInTime, Run, eventually
+from tests.chaos.run import Run
 from tests.chaos.stack import PrivateStack
 from tests.chaos.workers import Worker
+from tests.waiting import NotInTime, eventually
 
 WORKERS = 2
 FLOWS_AT_LEAST_S = 1.0

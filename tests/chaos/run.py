@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,24 +24,11 @@ from tests.chaos.stack import PrivateStack
 from tests.chaos.watch import Watch
 from tests.chaos.workers import Crew
 from tests.relay import Relay
+from tests.waiting import PATIENCE_S, eventually
 
 PARTITIONS = 4
 SESSION_S = 6.0
-PATIENCE_S = 90.0
 TEMPLATE = "chaos_template"
-
-
-class NotInTime(AssertionError):  # noqa: N818 - reads as what happened
-    """Something that was waited for did not come about."""
-
-
-def eventually(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
-    """Wait until ``condition`` holds. Raises :class:`NotInTime`."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise NotInTime(f"waited {patience_s:.0f} s for {what}")
-        time.sleep(0.02)
 
 
 class Run:

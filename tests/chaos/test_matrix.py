@@ -26,5 +26,5 @@ def test_each_reading_is_stored_once(private_stack: PrivateStack, names: str, tm
         pytest.skip(why)
     outcome = run_seed(private_stack, SEED, faults, tmp_path / "run")
     assert (outcome.found, outcome.not_struck) == ({}, {}), (outcome.command, outcome.remarks)
-    assert outcome.readings > 10_000
-    assert outcome.records > 500
+    assert outcome.readings > 1_000, "too few to say anything"
+    assert outcome.records > 100, "too few to say anything"

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from sinks.protocols import Fenced, HaltKind, Part, Progress, ReadingsSink, Suspicion
 from streams.core.rejection import WHOLE_RECORD, Reason, Rejection
 from streams.core.series import SeriesTable
 from tests.builders import P0, P1, columns, flush_of, series_table
-from tests.contract.places import MemoryPlace, Place, TimescalePlace
-from tests.databases import as_writer
-
-
-@pytest.fixture(params=["memory", pytest.param("timescale", marks=pytest.mark.stack)])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    if request.param == "memory":
-        yield MemoryPlace()
-        return
-    owner_dsn = request.getfixturevalue("database")
-    opened = TimescalePlace(owner_dsn, as_writer(owner_dsn))
-    yield opened
-    opened.close()
+from tests.contract.places import Place
 
 
 def die(place: Place, owner: str, end: int = 100) -> Progress:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,21 +12,9 @@ from streams.core.batch import Columns
 from streams.core.rejection import WHOLE_RECORD, Reason, Rejection
 from streams.core.series import SeriesKey, SeriesTable
 from tests.builders import BASE_US, P0, P1, columns, flush_of, series_table
-from tests.contract.places import MemoryPlace, Place, TimescalePlace
-from tests.databases import as_writer
+from tests.contract.places import Place
 
 EMPTY = Rejection.of(2, WHOLE_RECORD, Reason.EMPTY, "no value", b"")
-
-
-@pytest.fixture(params=["memory", pytest.param("timescale", marks=pytest.mark.stack)])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    if request.param == "memory":
-        yield MemoryPlace()
-        return
-    owner_dsn = request.getfixturevalue("database")
-    opened = TimescalePlace(owner_dsn, as_writer(owner_dsn))
-    yield opened
-    opened.close()
 
 
 def test_the_first_claim_of_a_partition_starts_it(place: Place) -> None:

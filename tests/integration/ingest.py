@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,17 +22,9 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from jobs.generate import Encoding, Load, messages
 from jobs.producer import ReadingsProducer
 from streams.settings import Settings
+from tests.waiting import eventually
 
-PATIENCE_S = 90.0
 SESSION_S = 6.0
-
-
-def eventually(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
-    """Wait until ``condition`` holds; fail with ``what`` was waited for."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {patience_s:.0f} s for: {what}"
-        time.sleep(0.02)
 
 
 class WorkerProcess:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from streams.settings import Settings
-from tests.integration.ingest import eventually
 from tests.integration.records import PROGRAM, environment, read_topic, run
 from tests.relay import Relay
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 

@@ -14,8 +14,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from schemas.dead_letter import decode_dead_letter
 from schemas.encode import BatchEncoder, SeriesRef, encode_reading
 from tests.databases import as_reader, as_writer
-from tests.integration.ingest import Ingest, MakeIngest, eventually
+from tests.integration.ingest import Ingest, MakeIngest
 from tests.integration.test_ingest_bad_input import free_port, page
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 START_US = 1_790_000_000_000_000

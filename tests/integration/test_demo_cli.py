@@ -14,8 +14,9 @@ import pytest
 
 from streams.settings import Settings, state_dir
 from tests.databases import as_reader
-from tests.integration.ingest import Ingest, eventually
+from tests.integration.ingest import Ingest
 from tests.integration.records import PROGRAM, environment
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 

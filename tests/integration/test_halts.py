@@ -13,8 +13,9 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
-from tests.integration.ingest import Ingest, MakeIngest, WorkerProcess, eventually, load
+from tests.integration.ingest import Ingest, MakeIngest, WorkerProcess, load
 from tests.integration.test_ingest_bad_input import free_port, page
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 LATER_US = 1_791_000_000_000_000

@@ -15,7 +15,8 @@ from confluent_kafka import Producer
 from schemas.encode import BatchEncoder, SeriesRef, encode_reading
 from schemas.registry import READING_V1
 from streams.core.rejection import MAX_PAYLOAD_BYTES, Reason
-from tests.integration.ingest import MakeIngest, eventually, load
+from tests.integration.ingest import MakeIngest, load
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 START_US = 1_790_000_000_000_000

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.integration.ingest import MakeIngest, eventually, load
+from tests.integration.ingest import MakeIngest, load
+from tests.waiting import eventually
 
 MILLION = 1_000_000
 COPYING = (

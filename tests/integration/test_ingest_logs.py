@@ -8,7 +8,8 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from jobs.generate import Encoding
-from tests.integration.ingest import Ingest, MakeIngest, eventually, load
+from tests.integration.ingest import Ingest, MakeIngest, load
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 READING = b'{"source":"pump","metric":"rpm","time":%d,"value":1}'

@@ -7,7 +7,8 @@ from confluent_kafka import Producer
 
 from jobs.generate import Encoding
 from schemas.encode import BatchEncoder, SeriesRef, encode_reading
-from tests.integration.ingest import Ingest, MakeIngest, eventually, load
+from tests.integration.ingest import Ingest, MakeIngest, load
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 START_US = 1_790_000_000_000_000

@@ -19,7 +19,7 @@ from sinks.timescale.outbox import OutboxState
 from streams.failpoints import VARIABLE
 from streams.settings import Settings
 from tests.databases import as_writer
-from tests.integration.ingest import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 ADD = "INSERT INTO outbox (event_id, topic, partition, key, value) VALUES (%s, %s, %s, %s, %s)"

@@ -13,7 +13,8 @@ from sinks.timescale.migrate import migrate
 from streams.preflight import missing
 from streams.settings import Settings
 from tests.databases import empty_database
-from tests.integration.ingest import eventually, ingest, load
+from tests.integration.ingest import ingest, load
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 

@@ -13,8 +13,8 @@ import pytest
 
 from streams.core.series import SeriesKey
 from streams.settings import Settings
-from tests.integration.ingest import eventually
 from tests.integration.records import PROGRAM, environment, read_topic, run
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 

@@ -23,7 +23,7 @@ from confluent_kafka.admin import AdminClient
 from streams.settings import PROJECT_ROOT, Settings
 from tests.databases import as_reader, as_writer
 from tests.documents import Block, blocks
-from tests.integration.ingest import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 

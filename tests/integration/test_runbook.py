@@ -14,7 +14,8 @@ from confluent_kafka import TopicPartition
 
 from streams.settings import PROJECT_ROOT
 from tests.documents import Block, blocks
-from tests.integration.ingest import MakeIngest, eventually, load
+from tests.integration.ingest import MakeIngest, load
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 

@@ -17,8 +17,9 @@ from jobs.producer import Message, ReadingsProducer
 from schemas.encode import SeriesRef, encode_batch
 from streams.settings import Settings
 from tests.databases import as_reader
-from tests.integration.ingest import Ingest, eventually
+from tests.integration.ingest import Ingest
 from tests.integration.records import PROGRAM, environment, run
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 

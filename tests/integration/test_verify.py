@@ -16,7 +16,8 @@ from jobs.verify.verify import verify
 from schemas.encode import BatchEncoder, SeriesRef, encode_reading
 from streams.errors import UserError
 from streams.worker import pipeline_of
-from tests.integration.ingest import Ingest, MakeIngest, eventually, load
+from tests.integration.ingest import Ingest, MakeIngest, load
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 START_US = 1_790_000_000_000_000

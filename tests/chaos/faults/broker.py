@@ -8,7 +8,8 @@ import time
 from random import Random
 
 from tests.chaos.faults.fault import Fault
-from tests.chaos.run import Run, eventually
+from tests.chaos.run import Run
+from tests.waiting import eventually
 
 KAFKA = frozenset({"kafka"})
 

@@ -12,8 +12,9 @@ from tests.chaos.faults.fault import Fault, NotStruck
 from tests.chaos.faults.full import fill_the_disk
 from tests.chaos.ledger import Reading
 from tests.chaos.load import START_US
-from tests.chaos.run import NotInTime, Run, eventually
+from tests.chaos.run import Run
 from tests.chaos.sender import Form
+from tests.waiting import NotInTime, eventually
 
 DATABASE = frozenset({"database"})
 COMMIT = b"synchronous_commit TO off; COMMIT"

@@ -14,8 +14,9 @@ from infra.stack.jail import SERVICE_ID, is_root
 from tests.chaos.faults.fault import NotStruck
 from tests.chaos.ledger import Reading
 from tests.chaos.load import START_US
-from tests.chaos.run import Run, eventually
+from tests.chaos.run import Run
 from tests.chaos.sender import Form
+from tests.waiting import eventually
 
 SMALL, LARGE = "2m", "256m"
 DAY_US = 86_400_000_000

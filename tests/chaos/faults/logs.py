@@ -16,7 +16,8 @@ from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 from jobs.resume import Decision, Register, find_log, target
 from tests.chaos.faults.fault import Fault
 from tests.chaos.load import messages
-from tests.chaos.run import PARTITIONS, Run, eventually
+from tests.chaos.run import PARTITIONS, Run
+from tests.waiting import eventually
 
 TOPIC = frozenset({"topic", "kafka"})
 

@@ -11,9 +11,10 @@ from random import Random
 from tests.chaos.faults.fault import Fault
 from tests.chaos.ledger import Reading
 from tests.chaos.load import START_US, messages
-from tests.chaos.run import Run, eventually
+from tests.chaos.run import Run
 from tests.chaos.sender import Form, Sent
 from tests.integration.test_ingest_bad_input import BAD
+from tests.waiting import eventually
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US

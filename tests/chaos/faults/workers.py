@@ -11,7 +11,8 @@ import psutil
 
 from streams.failpoints import Point
 from tests.chaos.faults.fault import Fault, NotStruck, Strike
-from tests.chaos.run import SESSION_S, NotInTime, Run, eventually
+from tests.chaos.run import SESSION_S, Run
+from tests.waiting import NotInTime, eventually
 
 DIES_WITHIN_S = 30.0
 
