@@ -5,8 +5,13 @@ Source of the format: https://www.postgresql.org/docs/current/sql-copy.html, "Bi
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
 import numpy as np
 import numpy.typing as npt
+from psycopg.copy import Copy, QueuedLibpqWriter
 
 from sinks.timescale.session import Connection
 from streams.core.batch import Bools, Float64, Int16, Int32, Int64
@@ -86,3 +91,43 @@ def copy_bytes(session: Connection, table: str, rows: memoryview) -> None:
         copy.write(HEADER)
         copy.write(rows)
         copy.write(TRAILER)
+
+
+class CopyStream:
+    """Rows on their way into one table, while the caller prepares the next.
+
+    The connection serves nothing else before :meth:`land`. Leaving the block without it gives the
+    transaction up.
+    """
+
+    def __init__(self, session: Connection, table: str) -> None:
+        self._session = session
+        self._statement = f"COPY {table} FROM STDIN (FORMAT BINARY)".encode()
+        self._open = ExitStack()
+        self._copy: Copy | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def send(self, rows: Rows) -> None:
+        """Have these rows copied after those sent before."""
+        if len(rows):
+            if self._copy is None:
+                cursor = self._open.enter_context(self._session.cursor())
+                writer = QueuedLibpqWriter(cursor)
+                self._copy = self._open.enter_context(cursor.copy(self._statement, writer=writer))
+                self._copy.write(HEADER)
+            self._copy.write(rows.view(np.uint8).data)
+
+    def land(self) -> Connection:
+        """Wait until all that was sent is in the table; return the connection, which is free then."""
+        if self._copy is not None:
+            self._copy.write(TRAILER)
+            self._copy = None
+            self._open.close()
+        return self._session

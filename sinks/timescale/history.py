@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -42,20 +42,24 @@ _KEPT_FROM = (
 
 
 class DatabaseHistory:
-    """Looks readings up in the database (:class:`~streams.core.partition.PartitionHistory`)."""
+    """Looks readings up in the database (:class:`~streams.core.partition.PartitionHistory`).
 
-    def __init__(self, session: Connection, partition: Partition) -> None:
+    ``session`` is asked for the connection when there is something to look up.
+    """
+
+    def __init__(self, session: Callable[[], Connection], partition: Partition) -> None:
         self._session = session
         self._name = (partition.topic, partition.number)
 
     def stored(self, series_id: Int64, time_us: Int64) -> Stored:
         """Look identities up, day by day, so that each query touches the chunks of its own days."""
+        session = self._session()
         found = Stored.nothing(len(series_id))
         by_time = np.argsort(time_us, kind="stable")
         for start in range(0, len(by_time), _ASKED_PER_CALL):
             asked = by_time[start : start + _ASKED_PER_CALL]
             times = [timestamp(time) for time in time_us[asked].tolist()]
-            for nth, value, quality in self._session.execute(
+            for nth, value, quality in session.execute(
                 _STORED, (series_id[asked].tolist(), times, times[0], times[-1])
             ):
                 row = asked[nth - 1]
@@ -64,13 +68,13 @@ class DatabaseHistory:
 
     def revision(self, series_id: int, time_us: int) -> int:
         """Return the revision of a stored reading; 0 where none was ever recorded."""
-        ((revision,),) = self._session.execute(_REVISION, (series_id, timestamp(time_us))).fetchall()
+        ((revision,),) = self._session().execute(_REVISION, (series_id, timestamp(time_us))).fetchall()
         return int(revision)
 
     def unreleased(self, from_us: int, to_us: int, most: int) -> Points:
         """Return readings of the partition's series that were not late, in order of time."""
         between = timestamp(from_us), timestamp(to_us)
-        with self._session.cursor(binary=True) as cursor:
+        with self._session().cursor(binary=True) as cursor:
             rows = cursor.execute(_UNRELEASED, (*self._name, *between, most)).fetchall()
         series_id, time_us, value, quality = zip(*rows, strict=True) if rows else ((),) * 4
         return Points(

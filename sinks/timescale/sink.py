@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import psycopg
 from psycopg import errors
@@ -26,7 +27,7 @@ from sinks.timescale.dead_letters import copy_dead_letters
 from sinks.timescale.history import DatabaseHistory, kept_from_us, load_memory
 from sinks.timescale.journal import Journal, load_journal
 from sinks.timescale.migrate import lacking
-from sinks.timescale.registry import SeriesRegistry
+from sinks.timescale.registry import Resolved, SeriesRegistry
 from sinks.timescale.session import Connection, connect, translated
 from streams.core.batch import Columns
 from streams.core.deduplicate import KEPT_FOREVER_US
@@ -132,10 +133,10 @@ class TimescaleSink:
             return Written()
         reach(Point.BEFORE_FLUSH)
         with self._session() as session:
-            parts = [self._judge(session, flush, part) for part in flush.parts]
+            resolved = [self._resolve(session, flush, part) for part in flush.parts]
             session.execute("BEGIN")
             reach(Point.BEFORE_COPY)
-            transaction.copy_readings(session, parts, self._timed)
+            parts = self._copy(session, flush, resolved)
             reach(Point.AFTER_COPY)
             with self._timed("journal"):
                 transaction.store_corrections(session, parts)
@@ -207,23 +208,39 @@ class TimescaleSink:
         if known.memory.is_overgrown:
             self._known.pop(part.part.partition)
 
-    def _judge(self, session: Connection, flush: Flush, part: Part) -> JudgedPart:
+    def _resolve(self, session: Connection, flush: Flush, part: Part) -> _ResolvedPart:
         with self._timed("resolve"):
             columns = Columns.concat(part.columns)
-            resolved = self._registry.resolve(session, flush.series, columns.series, part.partition)
-            if resolved.adopted:
+            series = self._registry.resolve(session, flush.series, columns.series, part.partition)
+            if series.adopted:
                 self._known.pop(part.partition, None)
-            memory = self._knowledge(session, part.partition, part.epoch).memory
+            return _ResolvedPart(
+                part, columns, series, self._knowledge(session, part.partition, part.epoch).memory
+            )
+
+    def _copy(self, session: Connection, flush: Flush, resolved: Iterable[_ResolvedPart]) -> list[JudgedPart]:
+        """Judge part by part, and have the readings of one stored while the next is judged."""
+        parts = []
+        with transaction.ReadingsCopy(session, self._timed) as copy:
+            # Nothing is stored while the first is judged.
+            for part in sorted(resolved, key=lambda part: len(part.columns)):
+                parts.append(self._judge(flush, part, copy))
+                copy.send(parts[-1])
+            copy.land()
+        return parts
+
+    def _judge(self, flush: Flush, resolved: _ResolvedPart, copy: transaction.ReadingsCopy) -> JudgedPart:
+        part, columns, series, memory = resolved
         with self._timed("deduplicate"):
             return judge_part(
                 flush,
                 part,
                 columns,
-                resolved.series_id,
-                resolved.home,
+                series.series_id,
+                series.home,
                 self._registry.home(part.partition),
                 memory,
-                DatabaseHistory(session, part.partition),
+                DatabaseHistory(copy.session, part.partition),
             )
 
     def _knowledge(self, session: Connection, partition: Partition, epoch: int) -> _Known:
@@ -240,6 +257,15 @@ class TimescaleSink:
             known.memory.limit(
                 self._bounds.memory_bytes // len(self._known), self._bounds.reorder_bytes // len(self._known)
             )
+
+
+class _ResolvedPart(NamedTuple):
+    """One part of a flush, and all that must be known to judge it."""
+
+    part: Part
+    columns: Columns
+    series: Resolved
+    memory: PartitionMemory
 
 
 @dataclass(frozen=True, slots=True)

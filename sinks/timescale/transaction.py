@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any, Self
 
 import numpy as np
 import psycopg
@@ -15,6 +16,7 @@ from sinks.timescale.copy import (
     DIRTY_BUCKETS,
     FLAGGED_READINGS,
     READINGS,
+    CopyStream,
     Rows,
     copy_rows,
     encode_buckets,
@@ -47,25 +49,48 @@ _ADVANCE = f"SELECT advance_progress({', '.join(['%s'] * 17)});"
 COMMIT = "SET LOCAL synchronous_commit TO off; COMMIT"
 
 
-def copy_readings(session: Connection, parts: Sequence[JudgedPart], timed: Timed) -> None:
-    """Store the new readings; those of one part are sorted, and no two parts share a series."""
-    with timed("encode"):
-        encoded = _encoded(parts)
-    with timed("copy"):
-        for table, rows in encoded:
-            copy_rows(session, table, rows)
+class ReadingsCopy:
+    """The new readings of a flush on their way into the table, part by part.
 
+    The database stores one part while the next is judged, which is most of what a worker has to do
+    meanwhile. Rows of one part are sorted, and no two parts share a series. Those that are late follow
+    at the end, with another column.
+    """
 
-def _encoded(parts: Sequence[JudgedPart]) -> list[tuple[str, Rows]]:
-    """Return the new readings as rows for COPY: those that are late, then the others."""
-    points = Points.concat([Points(part.series_id, part.time_us, part.value, part.quality) for part in parts])
-    late = np.concatenate([part.outcome.late for part in parts])
-    if not late.any():
-        return [(READINGS, encode_readings(*points))]
-    return [
-        (FLAGGED_READINGS, encode_readings(*points.take(late), late[late])),
-        (READINGS, encode_readings(*points.take(~late))),
-    ]
+    def __init__(self, session: Connection, timed: Timed) -> None:
+        self._session = session
+        self._timed = timed
+        self._stream = CopyStream(session, READINGS)
+        self._late: list[Rows] = []
+
+    def __enter__(self) -> Self:
+        self._stream.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stream.__exit__(*error)
+
+    def send(self, judged: JudgedPart) -> None:
+        """Have the readings of one part copied."""
+        with self._timed("encode"):
+            points = Points(judged.series_id, judged.time_us, judged.value, judged.quality)
+            late = judged.outcome.late
+            if late.any():
+                self._late.append(encode_readings(*points.take(late), late[late]))
+                points = points.take(~late)
+            rows = encode_readings(*points)
+        self._stream.send(rows)
+
+    def session(self) -> Connection:
+        """Return the connection for a question in between, once what was sent is stored."""
+        return self._stream.land()
+
+    def land(self) -> None:
+        """Wait until all is stored."""
+        with self._timed("copy"):
+            session = self._stream.land()
+            for rows in self._late:
+                copy_rows(session, FLAGGED_READINGS, rows)
 
 
 def mark_dirty(session: Connection, parts: Sequence[JudgedPart]) -> None:

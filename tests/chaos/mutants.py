@@ -41,17 +41,25 @@ class Mutant:
 
 def offset_before_copy() -> None:
     """Commit the offset first, and the readings after it."""
-    advance, copy = transaction.advance_and_commit, transaction.copy_readings
+    advance, copying = transaction.advance_and_commit, transaction.ReadingsCopy
+    send, land = copying.send, copying.land
+    parts: list[Any] = []
 
-    def copy_late(session: Any, parts: Any, timed: Any) -> None:
-        advance(session, parts, KEPT_FOREVER_US)
-        session.execute("BEGIN")
-        copy(session, parts, timed)
+    def hold(self: Any, judged: Any) -> None:
+        parts.append(judged)
+
+    def land_late(self: Any) -> None:
+        advance(self.session(), parts, KEPT_FOREVER_US)
+        self.session().execute("BEGIN")
+        while parts:
+            send(self, parts.pop())
+        land(self)
 
     def commit(session: Any, parts: Any, kept_from_us: int) -> None:
         session.execute("COMMIT")
 
-    _set(transaction, "copy_readings", copy_late)
+    _set(copying, "send", hold)
+    _set(copying, "land", land_late)
     _set(transaction, "advance_and_commit", commit)
 
 

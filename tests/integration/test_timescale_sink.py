@@ -433,7 +433,7 @@ def test_a_commit_whose_answer_was_lost_tells_what_it_stored(db: Database, sink:
             sink.write(one_flush())
     assert lost.value.sent == {P0: Written(3, 1)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sinks.timescale.transaction.copy_readings", lose)
+        patch.setattr("sinks.timescale.transaction.ReadingsCopy.send", lose)
         with pytest.raises(SinkUnavailable) as before:
             sink.write(one_flush())
     assert before.value.sent == {}, "nobody asked for a commit"
