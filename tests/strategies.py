@@ -219,6 +219,51 @@ JSON_FRAGMENTS = st.lists(
 ).map(b"".join)
 
 
+_NUMBERS_AS_TEXT = st.sampled_from(
+    b"0 -0 -0.0 1 7.25 1.0 1e3 -2E-3 4.35 9007199254740993 1e-400 5e-324 1e309 01 1. - +1 NaN".split()
+    + [
+        str(sign * (1 << bits) + more).encode()
+        for sign in (1, -1)
+        for bits in (53, 63, 64)
+        for more in (-1, 0, 1)
+    ]
+    + [b"1" * 309, b"-" + b"9" * 400, b"8" * 4400, b"0." + b"3" * 400]
+)
+_STRINGS_AS_TEXT = st.sampled_from(
+    rb""""" "a" "rpm" "good" "bad" "2026-01-31T12:00:00Z" "a-name-too-long" "a\" " 'a'
+    "\ud83d\ude00" "\u0061" "\/\b" "\ud800" "\ude00\ud83d" "\u0000" "\x" """.split()
+    + [b'"%s"' % raw for raw in (b"\x7f", b"\n", b"\0", b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\xc3\x9c")]
+)
+_SCALARS_AS_TEXT = st.one_of(_NUMBERS_AS_TEXT, _STRINGS_AS_TEXT, st.sampled_from([b"null", b"true", b"nul"]))
+
+
+def _objects_as_text(
+    fields: st.SearchStrategy[tuple[bytes, bytes]], most: int, begin: bytes = b"{"
+) -> st.SearchStrategy[bytes]:
+    members = st.lists(fields.map(b":".join), max_size=most)
+    joined = st.builds(bytes.join, st.sampled_from([b",", b",", b" , ", b",\n", b",,"]), members)
+    return joined.map(lambda written: begin + (b"," if written and begin != b"{" else b"") + written + b"}")
+
+
+_ATTRIBUTES_AS_TEXT = _objects_as_text(st.tuples(_STRINGS_AS_TEXT, _STRINGS_AS_TEXT | _SCALARS_AS_TEXT), 3)
+_DEEP_AS_TEXT = st.sampled_from([b"[" * n + b"]" * n for n in (1, 1022, 1023, 1024, 3000)])
+_FIELDS_AS_TEXT = st.tuples(
+    st.sampled_from([f'"{name}"'.encode() for name in ("source", "metric", "time", "value", *JSON_FIELDS)])
+    | st.sampled_from([rb'"\u0074ime"', b'"time" ', b' "value"', b'"colour"', b'"\xff"', rb'"\ud800"']),
+    st.one_of(_SCALARS_AS_TEXT, _SCALARS_AS_TEXT, _ATTRIBUTES_AS_TEXT, _DEEP_AS_TEXT),
+)
+_READINGS_AS_TEXT = _objects_as_text(
+    _FIELDS_AS_TEXT, 3, b'{"source":"a","metric":"b","time":1,"value":2'
+) | _objects_as_text(_FIELDS_AS_TEXT, 6)
+JSON_AS_TEXT = st.one_of(
+    _READINGS_AS_TEXT,
+    st.lists(_READINGS_AS_TEXT, min_size=1, max_size=3).map(
+        lambda readings: b"[" + b",".join(readings) + b"]"
+    ),
+)
+"""Readings written by hand: fields repeated and in any order, numbers and strings in all their forms."""
+
+
 @st.composite
 def damaged(draw: st.DrawFn, messages: st.SearchStrategy[bytes]) -> bytes:
     """Draw a message that was cut, extended, or overwritten somewhere, at its end more often."""

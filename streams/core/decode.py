@@ -7,24 +7,28 @@ not of the common form is read again exactly, one message at a time: both ways a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import attrgetter
+from operator import itemgetter
 
 import numpy as np
 
-from streams.core.batch import Columns, Decoded, Messages
+from streams.core.batch import Columns, Decoded, Int64, Messages
 from streams.core.limits import Limits
 from streams.core.names import Names
 from streams.core.rejection import Rejection
 from streams.core.series import SeriesTable
 from streams.core.wire.batches import BatchReader
 from streams.core.wire.exact import ResolveSchemaId, read_message
+from streams.core.wire.headers import KeyProducers
 from streams.core.wire.json_arrays import JsonReader
 from streams.core.wire.lockstep import Buffer
-from streams.core.wire.readings import KeyProducers, ReadingReader
+from streams.core.wire.readings import ReadingReader
 from streams.core.wire.routes import find_routes
 from streams.core.wire.rows import Row, to_columns
 
 __all__ = ["Decoder", "ResolveSchemaId"]
+
+_FIRST_BYTE = itemgetter(slice(1))
+_BEGINS_JSON = frozenset({b"{", b"["}).__contains__
 
 SMALL_CHUNK_BYTES = 2048
 """A smaller chunk is read exactly at once: numpy's cost per operation would outweigh its speed."""
@@ -84,19 +88,23 @@ class Decoder:
         values = [value if value and len(value) <= most else b"" for value in messages.values]
         if sum(map(len, values)) < SMALL_CHUNK_BYTES:
             return Decoded(*self._read_exactly(messages, range(len(messages))))
-        buffer = Buffer(values)
-        route = find_routes(buffer, self._resolve_schema_id)
+        if all(map(_BEGINS_JSON, map(_FIRST_BYTE, values))):
+            json, odd = self._json.read(messages, np.arange(len(values)))
+            parts = [json]
+        else:
+            parts, odd = self._read_routed(messages, Buffer(values))
+        rest, rejections = self._read_exactly(messages, np.sort(odd).tolist())
+        return Decoded(_in_log_order([*parts, rest]), rejections)
 
+    def _read_routed(self, messages: Messages, buffer: Buffer) -> tuple[list[Columns], Int64]:
+        """Read messages of any encoding; return their readings, and the rows to be read exactly."""
+        route = find_routes(buffer, self._resolve_schema_id)
         start = route.start
         batches, odd_batches = self._batches.read(buffer, route.batches, start[route.batches], messages)
         readings, odd_readings = self._readings.read(buffer, route.readings, start[route.readings], messages)
-        json, json_rejections = self._json.read(messages, route.json)
-        odd = np.sort(np.concatenate((odd_batches, odd_readings, route.others))).tolist()
-        rest, rejections = self._read_exactly(messages, odd)
-        return Decoded(
-            _in_log_order([batches, readings, *json, rest]),
-            sorted([*json_rejections, *rejections], key=attrgetter("offset", "index")),
-        )
+        json, odd_json = self._json.read(messages, route.json)
+        odd = np.concatenate((odd_batches, odd_readings, odd_json, route.others))
+        return [batches, readings, json], odd
 
     def _read_exactly(self, messages: Messages, rows: Iterable[int]) -> tuple[Columns, list[Rejection]]:
         read: list[Row] = []

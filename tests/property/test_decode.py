@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +22,7 @@ from streams.core.wire.exact import read_message
 from streams.core.wire.rows import Row, to_columns
 from tests.builders import BASE_US
 from tests.strategies import (
+    JSON_AS_TEXT,
     JSON_FRAGMENTS,
     JSON_MESSAGES,
     KEYS,
@@ -38,6 +38,7 @@ ANYTHING = st.one_of(
     damaged(AVRO),
     JSON_MESSAGES,
     damaged(JSON_MESSAGES),
+    JSON_AS_TEXT,
     JSON_FRAGMENTS,
     st.binary(max_size=20),
     st.none(),
@@ -82,7 +83,7 @@ def spelled_out(columns: Columns, series: SeriesTable, producers: list[str]) -> 
         (
             series.keys[columns.series[row]],
             int(columns.time_us[row]),
-            "nan" if math.isnan(columns.value[row]) else float(columns.value[row]),
+            repr(float(columns.value[row])),
             int(columns.quality[row]),
             int(columns.revision[row]),
             producers[columns.producer[row]],
@@ -168,6 +169,11 @@ def test_a_message_with_any_one_byte_changed_reads_in_lockstep_as_it_does_alone(
 
 @given(chunks(JSON_MESSAGES))
 def test_json_reads_in_columns_as_it_does_one_by_one(messages: Messages) -> None:
+    assert_agreement(messages)
+
+
+@given(chunks(JSON_AS_TEXT))
+def test_json_written_in_any_way_reads_in_columns_as_it_does_one_by_one(messages: Messages) -> None:
     assert_agreement(messages)
 
 

@@ -193,6 +193,31 @@ def test_of_a_field_that_occurs_twice_the_last_counts() -> None:
     assert decoder_of().decode(chunk([value])).columns.value.tolist() == [2.0]
 
 
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        b'"epoch":' + b"9" * 400,
+        b'"source":"\\ud800"',
+        b'"attributes":{"a":"\xff"}',
+        b'"colour":1',
+        b'"value":NaN',
+    ],
+)
+def test_what_is_overwritten_has_to_be_a_reading_as_well(hidden: bytes) -> None:
+    last = b'"source":"a","metric":"b","time":1,"value":2,"epoch":1,"attributes":{}}'
+    decoded = decoder_of().decode(chunk([b"{" + last, b"{" + hidden + b"," + last] * 20))
+
+    assert (decoded.columns.offset - 10).tolist() == list(range(0, 40, 2))
+    assert [r.offset - 10 for r in decoded.rejections] == list(range(1, 40, 2))
+
+
+def test_times_as_text_and_as_numbers_stand_side_by_side() -> None:
+    times = [1, "1970-01-01T00:00:02Z", 3, "1970-01-01T00:00:04+00:00"] * 10
+    columns = decoder_of().decode(chunk([as_json({**document(), "time": time}) for time in times])).columns
+
+    assert columns.time_us.tolist() == [1, 2_000_000, 3, 4_000_000] * 10
+
+
 def test_null_stands_for_a_value_that_is_not_there() -> None:
     columns = decoder_of().decode(chunk([as_json(document(value=None, quality="bad"))])).columns
 

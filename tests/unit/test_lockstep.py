@@ -14,8 +14,9 @@ from streams.core.batch import Columns, Int64, Messages
 from streams.core.limits import Limits
 from streams.core.names import Names
 from streams.core.wire.batches import BatchReader
+from streams.core.wire.headers import KeyProducers
 from streams.core.wire.lockstep import Buffer, compact, unzigzag
-from streams.core.wire.readings import KeyProducers, ReadingReader
+from streams.core.wire.readings import ReadingReader
 from tests.builders import BASE_US
 from tests.strategies import long, text
 

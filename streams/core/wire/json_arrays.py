@@ -1,267 +1,221 @@
-"""JSON readings read together: one parse for all messages of a chunk, one column per field.
+"""JSON readings read together: each message as typed objects, then one column per field.
 
-Readings whose objects have the same fields form a group. A group in which anything is out of the
-ordinary is halved until what is left of it is small, and read exactly, one reading at a time.
+The types are stricter than the exact reader and never more lenient. A message in which anything does
+not fit is left to it; where only the columns show that, they are halved until what is left is small.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
-from operator import itemgetter
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import orjson
 
-from schemas.encode import DEFAULT_TENANT
+from schemas.encode import DEFAULT_TENANT, GOOD
 from schemas.registry import QUALITIES
-from streams.core.batch import COLUMN_TYPES, UNNUMBERED, Columns, Float64, Int64, Messages
+from streams.core.batch import UNNUMBERED, Bools, Columns, Int16, Int64, Messages
 from streams.core.limits import Limits
 from streams.core.names import ANONYMOUS, Names
-from streams.core.rejection import WHOLE_RECORD, Refused, Rejection
+from streams.core.rejection import Refused
 from streams.core.rfc3339 import parse_all_us
-from streams.core.wire import json_exact
+from streams.core.wire.headers import UNKNOWN, KeyProducers, pack, unpack
 from streams.core.wire.lockstep import places
 from streams.core.wire.memo import Memo
-from streams.core.wire.readings import UNKNOWN, KeyProducers
-from streams.core.wire.rows import MAX_REVISION, Row, to_columns
+from streams.core.wire.rows import MAX_REVISION
 
-_NONCE = secrets.token_hex(16)
-_BETWEEN = f',"{_NONCE}",'.encode()
-_LEAST_GROUP = 16
-"""Fewer readings are read faster one at a time."""
+PORTION_BYTES = 1 << 18
+"""So much is made objects of at once: more would not stay in the processor's cache."""
 
+FEW_READINGS = 16
+"""So many are read faster one at a time than halved once more."""
+
+_GOOD = QUALITIES[GOOD]
 _QUALITY = {name: number for number, name in enumerate(QUALITIES)}
-_INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
+_INT64_MAX = (1 << 63) - 1
+_NO_ROWS = np.empty(0, np.int64)
 
-Objects = Sequence[dict[str, Any]]
-Fields = dict[str, list[Any]]
+_Integer = Annotated[int, msgspec.Meta(ge=-_INT64_MAX - 1, le=_INT64_MAX)]
+_Sequence = Annotated[int, msgspec.Meta(ge=0, le=_INT64_MAX - 1)]
+_Revision = Annotated[int, msgspec.Meta(ge=0, le=MAX_REVISION)]
+
+
+class Reading(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A reading of the common form, its fields in the order in which they are usually written.
+
+    Every field has a type, for what is overwritten by a field of the same name has to be JSON as well.
+    """
+
+    source: str
+    metric: str
+    time: _Integer | str
+    value: float | None
+    tenant: str = DEFAULT_TENANT
+    attributes: dict[str, str] | None = None
+    producer: str | None = None
+    epoch: _Integer = 0
+    sequence: _Sequence | None = None
+    quality: str = _GOOD
+    revision: _Revision = 0
+
+
+Document = Reading | list[Reading]
+
+_decode: Callable[[bytes], Document] = msgspec.json.Decoder(Document).decode
 
 
 class Uncommon(Exception):  # noqa: N818 - reads as what happened
-    """A group of readings cannot be read as columns."""
+    """Readings cannot be read as columns."""
 
 
-class JsonSeries(Memo[tuple[Any, ...], int]):
-    """Maps (tenant, source, metric, attributes in JSON) to the table's index; reads what is new."""
+class JsonHeaders(Memo[bytes, int]):
+    """Maps what names a reading, as a JSON array, to its series and producer; reads what is new."""
 
     def __init__(self, names: Names) -> None:
         super().__init__()
         self._names = names
 
-    def __missing__(self, key: tuple[Any, ...]) -> int:
-        tenant, source, metric, attributes = key
-        if {type(tenant), type(source), type(metric)} != {str}:
-            raise Uncommon
+    def __missing__(self, header: bytes) -> int:
+        tenant, source, metric, attributes, producer = orjson.loads(header)
         try:
-            pairs = json_exact.read_attributes(orjson.loads(attributes))
-            index = self._names.series_index(tenant, source, metric, pairs)
-        except Refused as refused:
-            raise Uncommon from refused
-        return self.remember(key, index, sum(map(len, key)))
+            series = self._names.series_index(tenant, source, metric, (attributes or {}).items())
+            producer_index = None if producer is None else self._names.producer_index(producer)
+        except Refused:
+            return UNKNOWN
+        return self.remember(header, pack(series, producer_index), len(header))
 
 
 class JsonReader:
     """Reads the JSON messages of a chunk."""
 
     def __init__(self, names: Names, limits: Limits, key_producers: KeyProducers) -> None:
-        self._names = names
         self._limits = limits
+        self._headers = JsonHeaders(names)
         self._key_producers = key_producers
-        self._series = JsonSeries(names)
 
-    def read(self, messages: Messages, rows: Int64) -> tuple[list[Columns], list[Rejection]]:
-        """Return the readings of the messages ``rows``, in groups, and what is refused."""
-        objects, row_of, place_of, rejections = self._objects(messages, rows)
-        read: list[Columns] = []
-        pending = list(_groups(objects))
-        while pending:
-            fields, members = pending.pop()
-            row, place = row_of[members], place_of[members]
-            try:
-                read.append(self._read_group(fields, messages, row, place))
-            except Uncommon:
-                if len(members) > _LEAST_GROUP:
-                    pending += _halves(fields, members)
-                    continue
-                group = [objects[member] for member in members.tolist()]
-                columns, refused = self._read_exactly(group, messages, row, place)
-                read.append(columns)
-                rejections.extend(refused)
-        return read, rejections
+    def read(self, messages: Messages, rows: Int64) -> tuple[Columns, Int64]:
+        """Read the messages ``rows``.
 
-    def _objects(
-        self, messages: Messages, rows: Int64
-    ) -> tuple[list[dict[str, Any]], Int64, Int64, list[Rejection]]:
-        """Return the objects of all messages, the message and the place in it of each, and the refused."""
+        Returns the readings, and the rows of messages that have to be read exactly.
+        """
         values = [messages.values[row] or b"" for row in rows.tolist()]
-        documents = parse(values)
-        if documents is not None and set(map(type, documents)) == {dict}:
-            return documents, rows, np.zeros(len(rows), np.int64), []
-        objects: list[dict[str, Any]] = []
-        counts = np.zeros(len(rows), np.int64)
-        rejections = []
-        for number, value in enumerate(values):
-            try:
-                if documents is None:
-                    elements = json_exact.load(value, self._limits)
-                else:
-                    elements = json_exact.objects(documents[number], self._limits)
-            except Refused as refused:
-                offset = int(messages.offsets[rows[number]])
-                rejections.append(Rejection.of(offset, WHOLE_RECORD, refused.reason, str(refused), value))
-            else:
-                objects.extend(elements)
-                counts[number] = len(elements)
-        return objects, np.repeat(rows, counts), places(counts), rejections
+        read: list[Columns] = []
+        odd = [_NO_ROWS]
+        for portion in _portions(values):
+            documents, fits = _documents(values[portion])
+            odd.append(rows[portion][~fits])
+            pending = [(documents, rows[portion][fits])]
+            while pending:
+                documents, taken = pending.pop()
+                try:
+                    read.append(self._columns(documents, messages, taken))
+                except Uncommon:
+                    if _are_few(documents):
+                        odd.append(taken)
+                    else:
+                        middle = len(documents) // 2
+                        pending.append((documents[middle:], taken[middle:]))
+                        pending.append((documents[:middle], taken[:middle]))
+        return Columns.concat(read), np.concatenate(odd)
 
-    def _read_group(self, fields: Fields, messages: Messages, rows: Int64, place: Int64) -> Columns:
-        """Read objects of the same fields as columns. Raises :class:`Uncommon`."""
-        count = len(rows)
-        if count < _LEAST_GROUP or not json_exact.REQUIRED <= fields.keys() <= json_exact.FIELDS:
-            raise Uncommon
-        zeros = np.zeros(count, np.int64)
-        producer = self._producers(fields, messages, rows)
-        if "sequence" in fields:
-            sequence = _integers(fields["sequence"], 0, _INT64_MAX - 1)
-        else:
-            sequence = np.full(count, UNNUMBERED, np.int64)
-        columns = {
-            "series": self._series_indices(fields),
-            "time_us": _times(fields["time"]),
-            "value": _values(fields["value"]),
-            "quality": _qualities(fields["quality"]) if "quality" in fields else zeros,
-            "revision": _integers(fields["revision"], 0, MAX_REVISION) if "revision" in fields else zeros,
-            "producer": producer,
-            "epoch": _integers(fields["epoch"]) if "epoch" in fields else zeros,
-            "sequence": np.where(producer == ANONYMOUS, UNNUMBERED, sequence),
-            "offset": messages.offsets[rows],
-            "index": place,
-            "stamp_ms": messages.timestamps_ms[rows],
-        }
+    def _columns(self, documents: list[Document], messages: Messages, rows: Int64) -> Columns:
+        """Return the readings of some messages. Raises :class:`Uncommon`."""
+        readings, counts = self._flat(documents)
+        row = np.repeat(rows, counts)
+        count = len(readings)
+        series, producer = self._series_and_producers(readings, messages, row)
+        sequence = [UNNUMBERED if r.sequence is None else r.sequence for r in readings]
         return Columns(
-            **{name: columns[name].astype(dtype, copy=False) for name, dtype in COLUMN_TYPES.items()}
+            series=series.astype(np.int32),
+            time_us=_times([r.time for r in readings]),
+            value=np.array([r.value for r in readings], np.float64),  # None becomes NaN
+            quality=_qualities([r.quality for r in readings]),
+            revision=np.fromiter([r.revision for r in readings], np.int32, count),
+            producer=producer.astype(np.int32),
+            epoch=np.fromiter([r.epoch for r in readings], np.int64, count),
+            sequence=np.where(producer == ANONYMOUS, UNNUMBERED, np.fromiter(sequence, np.int64, count)),
+            offset=messages.offsets[row],
+            index=places(counts).astype(np.int32),
+            stamp_ms=messages.timestamps_ms[row],
         )
 
-    def _series_indices(self, fields: Fields) -> Int64:
-        tenants = fields.get("tenant") or repeat(DEFAULT_TENANT)
-        attributes: Iterable[bytes] = repeat(b"null")
-        try:
-            if "attributes" in fields:
-                attributes = map(orjson.dumps, fields["attributes"])
-            keys = zip(tenants, fields["source"], fields["metric"], attributes, strict=False)
-            return np.fromiter(map(self._series.__getitem__, keys), np.int64, len(fields["source"]))
-        except TypeError as unhashable_or_too_deep:
-            raise Uncommon from unhashable_or_too_deep
-
-    def _producers(self, fields: Fields, messages: Messages, rows: Int64) -> Int64:
-        if "producer" not in fields:
-            keys = [messages.keys[row] for row in rows.tolist()]
-            producers = np.fromiter(map(self._key_producers.__getitem__, keys), np.int64, len(keys))
-            if (producers == UNKNOWN).any():
-                raise Uncommon
-            return producers
-        names = fields["producer"]
-        if set(map(type, names)) != {str}:
+    def _flat(self, documents: list[Any]) -> tuple[list[Reading], Int64]:
+        """Return the readings of all messages, and how many each has. Raises :class:`Uncommon`."""
+        if set(map(type, documents)) == {Reading}:
+            return documents, np.ones(len(documents), np.int64)
+        arrays = [each if type(each) is list else [each] for each in documents]
+        counts = np.fromiter(map(len, arrays), np.int64, len(arrays))
+        if not 0 < counts.min(initial=1) <= counts.max(initial=1) <= self._limits.max_readings_per_message:
             raise Uncommon
-        try:
-            return np.fromiter(map(self._names.producer_index, names), np.int64, len(names))
-        except Refused as refused:
-            raise Uncommon from refused
+        return list(chain.from_iterable(arrays)), counts
 
-    def _read_exactly(
-        self, group: Objects, messages: Messages, rows: Int64, places: Int64
-    ) -> tuple[Columns, list[Rejection]]:
-        outcomes = [
-            json_exact.read_or_reject(
-                reading, self._names, row, place, int(messages.offsets[row]), messages.keys[row]
-            )
-            for reading, row, place in zip(group, rows.tolist(), places.tolist(), strict=True)
-        ]
-        read = [outcome for outcome in outcomes if isinstance(outcome, Row)]
-        refused = [outcome for outcome in outcomes if isinstance(outcome, Rejection)]
-        return to_columns(read, messages), refused
+    def _series_and_producers(
+        self, readings: list[Reading], messages: Messages, rows: Int64
+    ) -> tuple[Int64, Int64]:
+        named = [(r.tenant, r.source, r.metric, r.attributes, r.producer) for r in readings]
+        headers = map(self._headers.__getitem__, map(orjson.dumps, named))
+        packed = np.fromiter(headers, np.int64, len(named))
+        if (packed == UNKNOWN).any():
+            raise Uncommon
+        series, producer = unpack(packed)
+        producer = self._key_producers.complete(producer, rows, messages.keys)
+        if (producer == UNKNOWN).any():
+            raise Uncommon
+        return series, producer
 
 
-def parse(values: Sequence[bytes]) -> list[Any] | None:
-    """Return what each message is in JSON, parsing all at once; None where that cannot be told.
+def _are_few(documents: list[Document]) -> bool:
+    if len(documents) == 1:
+        return True
+    return len(documents) <= FEW_READINGS and list not in set(map(type, documents))
 
-    The messages stand in one array with an unguessable string between any two, so a message that
-    closes or opens brackets cannot pass for its neighbours: the string would not be at every
-    second place.
-    """
+
+def _portions(values: Sequence[bytes]) -> Iterator[slice]:
+    """Cut messages into parts of about ``PORTION_BYTES``."""
+    number = np.cumsum(np.fromiter(map(len, values), np.int64, len(values))) // PORTION_BYTES
+    ends = [*(np.flatnonzero(np.diff(number)) + 1).tolist(), len(values)]
+    yield from map(slice, [0, *ends], ends)
+
+
+def _documents(values: Sequence[bytes]) -> tuple[list[Document], Bools]:
+    """Decode messages; return those that are of the common form, and which they are."""
     try:
-        joined = orjson.loads(b"".join((b"[", _BETWEEN.join(values), b"]")))
-    except orjson.JSONDecodeError:
+        return list(map(_decode, values)), np.ones(len(values), np.bool_)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        found = list(map(_decode_or_none, values))
+    fits = np.fromiter((document is not None for document in found), np.bool_, len(found))
+    return [document for document in found if document is not None], fits
+
+
+def _decode_or_none(value: bytes) -> Document | None:
+    try:
+        return _decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    if len(joined) != 2 * len(values) - 1 or joined[1::2].count(_NONCE) != len(values) - 1:
-        return None
-    documents: list[Any] = joined[::2]
-    return documents
 
 
-def _groups(objects: Objects) -> Iterator[tuple[Fields, Int64]]:
-    """Yield the objects that have the same fields: the values of each field, and their numbers."""
-    if not objects:
-        return
-    if len(set(map(len, objects))) == 1:
-        try:
-            fields = _fields(objects)
-        except KeyError:
-            pass
-        else:
-            yield fields, np.arange(len(objects))
-            return
-    numbers_of: dict[tuple[str, ...], list[int]] = {}
-    for number, shape in enumerate(map(tuple, objects)):
-        numbers_of.setdefault(shape, []).append(number)
-    for numbers in numbers_of.values():
-        yield _fields([objects[number] for number in numbers]), np.array(numbers)
-
-
-def _fields(objects: Objects) -> Fields:
-    """Return the values of each field that the first object has. Raises KeyError."""
-    return {name: list(map(itemgetter(name), objects)) for name in objects[0]}
-
-
-def _halves(fields: Fields, members: Int64) -> Iterator[tuple[Fields, Int64]]:
-    """Yield a group's two halves: one odd reading of many then costs little."""
-    middle = len(members) // 2
-    for half in (slice(middle), slice(middle, None)):
-        yield {name: column[half] for name, column in fields.items()}, members[half]
-
-
-def _integers(column: list[Any], least: int = _INT64_MIN, most: int = _INT64_MAX) -> Int64:
-    if set(map(type, column)) != {int}:
-        raise Uncommon
+def _times(column: Sequence[Any]) -> Int64:
+    kinds = set(map(type, column))
+    if kinds == {int}:
+        return np.fromiter(column, np.int64, len(column))
+    texts = [time for time in column if type(time) is str]
     try:
-        numbers = np.array(column, np.int64)
-    except OverflowError as beyond:
-        raise Uncommon from beyond
-    if not least <= numbers.min() <= numbers.max() <= most:
-        raise Uncommon
-    return numbers
-
-
-def _times(column: list[Any]) -> Int64:
-    if set(map(type, column)) != {str}:
-        return _integers(column)
-    try:
-        return parse_all_us(column)
+        parsed_us = parse_all_us(texts)
     except ValueError as refused:
         raise Uncommon from refused
+    if len(texts) == len(column):
+        return parsed_us
+    times_us = np.fromiter((0 if type(time) is str else time for time in column), np.int64, len(column))
+    times_us[[type(time) is str for time in column]] = parsed_us
+    return times_us
 
 
-def _values(column: list[Any]) -> Float64:
-    if not set(map(type, column)) <= {float, int, type(None)}:
-        raise Uncommon
-    return np.array(column, np.float64)  # None becomes NaN
-
-
-def _qualities(column: list[Any]) -> Int64:
+def _qualities(column: list[str]) -> Int16:
+    if column.count(_GOOD) == len(column):
+        return np.zeros(len(column), np.int16)
     try:
-        return np.fromiter(map(_QUALITY.__getitem__, column), np.int64, len(column))
-    except (KeyError, TypeError) as refused:
+        return np.fromiter(map(_QUALITY.__getitem__, column), np.int16, len(column))
+    except KeyError as refused:
         raise Uncommon from refused

@@ -10,16 +10,10 @@ from streams.core.limits import Limits
 from streams.core.names import ANONYMOUS, Names
 from streams.core.rejection import Refused
 from streams.core.wire.avro import AvroReader, read_reading_header
+from streams.core.wire.headers import UNKNOWN, KeyProducers, pack, unpack
 from streams.core.wire.lockstep import Buffer, Cursor, bounded
 from streams.core.wire.memo import Memo
 from streams.core.wire.rows import MAX_REVISION
-
-UNKNOWN = -1
-"""Stands for bytes that cannot be taken as what they should be: they are read exactly."""
-
-_BY_KEY = -1
-_PRODUCER_BITS = 32
-_PRODUCER_MASK = (1 << _PRODUCER_BITS) - 1
 
 
 class ReadingHeaders(Memo[bytes, int]):
@@ -40,23 +34,7 @@ class ReadingHeaders(Memo[bytes, int]):
             reader.end()
         except Refused:
             return UNKNOWN
-        packed = series << _PRODUCER_BITS | (0 if producer is None else producer + 1)
-        return self.remember(header, packed, len(header))
-
-
-class KeyProducers(Memo[bytes | None, int]):
-    """Maps a message key to the producer it stands for; ``UNKNOWN`` where it cannot be a name."""
-
-    def __init__(self, names: Names) -> None:
-        super().__init__()
-        self._names = names
-
-    def __missing__(self, key: bytes | None) -> int:
-        try:
-            producer = self._names.producer_of_key(key)
-        except Refused:
-            return UNKNOWN
-        return self.remember(key, producer, len(key or b""))
+        return self.remember(header, pack(series, producer), len(header))
 
 
 class ReadingReader:
@@ -80,11 +58,12 @@ class ReadingReader:
         headers = map(buffer.data.__getitem__, map(slice, start.tolist(), header_end.tolist()))
         packed = np.fromiter(map(self._headers.__getitem__, headers), np.int64, len(rows))
         cursor.require(packed != UNKNOWN)
-        producer = self._producers((packed & _PRODUCER_MASK) - 1, rows, messages)
+        series, named = unpack(packed)
+        producer = self._key_producers.complete(named, rows, messages.keys)
         cursor.require(producer != UNKNOWN)
         epoch, sequence = cursor.longs(), cursor.sequences()
         columns = Columns(
-            series=(packed >> _PRODUCER_BITS).astype(np.int32),
+            series=series.astype(np.int32),
             time_us=cursor.longs(),
             value=cursor.doubles(),
             quality=bounded(cursor.longs(), len(QUALITIES) - 1).astype(np.int16),
@@ -98,13 +77,6 @@ class ReadingReader:
         )
         good = cursor.finish()
         return columns.take(good), rows[~good]
-
-    def _producers(self, named: Int64, rows: Int64, messages: Messages) -> Int64:
-        """Return ``named`` with the producers that message keys stand for, where none is named."""
-        by_key = named == _BY_KEY
-        keys = [messages.keys[row] for row in rows[by_key].tolist()]
-        named[by_key] = np.fromiter(map(self._key_producers.__getitem__, keys), np.int64, len(keys))
-        return named
 
 
 def _skip_header(cursor: Cursor, limits: Limits) -> None:
