@@ -245,6 +245,16 @@ def test_one_element_that_is_no_object_costs_the_whole_array(times: int) -> None
     assert decoded.rejections[0].payload == value
 
 
+@pytest.mark.parametrize("times", [1, 40])
+def test_an_array_has_at_least_one_reading_and_at_most_as_many_as_are_allowed(times: int) -> None:
+    arrays = [as_json([document(number) for number in range(count)]) for count in range(4)]
+    decoded = Decoder(Limits(max_readings_per_message=2), SeriesTable()).decode(chunk(arrays * times))
+
+    assert decoded.columns.index.tolist() == [0, 0, 1] * times
+    assert [r.reason for r in decoded.rejections] == [Reason.EMPTY, Reason.TOO_MANY_READINGS] * times
+    assert {r.index for r in decoded.rejections} == {WHOLE_RECORD}
+
+
 @pytest.mark.parametrize("times", [1, 60])
 def test_an_index_outside_the_dictionary_costs_that_reading_alone(times: int) -> None:
     message = batch(series_index=[0, 1, 0])
