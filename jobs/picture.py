@@ -18,7 +18,7 @@ END = "<!-- End of the way of a reading. -->"
 def draw() -> str:
     """Return the picture as a fenced block of Markdown; a stage says what its module's first line says."""
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
-    flush = f"{defaults['flush_rows']:,} readings, or {defaults['flush_ms']} ms after the first: one flush"
+    flush = f"{defaults['flush_rows']:,} readings, or {defaults['flush_ms']} ms after the last: one flush"
     steps = {
         "producers": "Avro or JSON, keyed by producer",
         "Kafka": defaults["readings_topic"],

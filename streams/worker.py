@@ -84,7 +84,7 @@ class Worker:
         fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._agent = agent = ReadingsAgent(
             self.owner_id,
-            pipeline_of(settings, self._stopwatch),
+            pipeline_of(settings, self._stopwatch).together,
             self._sink,
             FlushPolicy(settings.flush_rows, settings.flush_ms / 1000),
             self._observer,
@@ -128,6 +128,7 @@ class Worker:
             settings.group,
             owner=agent.ownership,
             hot_topics=frozenset({settings.readings_topic}),
+            gather_ms=settings.flush_ms,
             count_fetch_cpu=partial(self._stopwatch.add_cpu, "fetch"),
             broker=[f"kafka://{address.strip()}" for address in settings.kafka.split(",")],
             broker_session_timeout=settings.session_timeout_s,
@@ -139,7 +140,7 @@ class Worker:
         )
 
         @app.agent(app.hot_topic(settings.readings_topic), name="readings")
-        async def readings(stream: faust.StreamT[Chunk]) -> None:
+        async def readings(stream: faust.StreamT[list[Chunk]]) -> None:
             await agent.run(stream)
 
         return app

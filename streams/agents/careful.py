@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from faust.types import TP
 
@@ -25,7 +25,7 @@ from streams.transport.chunk import Chunk
 
 log = logging.getLogger(__name__)
 
-ThroughStages = Callable[[TP, Messages], Awaitable[Staged]]
+ThroughStages = Callable[[Sequence[Chunk]], Awaitable[list[Staged]]]
 
 
 class Careful:
@@ -57,7 +57,7 @@ class Careful:
                 await self._alone(record, held, caution.poison)
             caution.alone = False
         else:
-            await self._store(chunk, held, await self._through_stages(chunk.tp, chunk.messages))
+            await self._store(chunk, held, *await self._through_stages([chunk]))
         caution.rows -= self._flusher.rows_stored - before
         if chunk.next >= caution.until or caution.rows <= 0:
             await self._absolve(chunk.tp, held)
@@ -76,7 +76,7 @@ class Careful:
             await self._store(record, held, quarantined(record.messages))
             return
         await self._note_attempt(record.tp, held, offset)
-        await self._store(record, held, await self._through_stages(record.tp, record.messages))
+        await self._store(record, held, *await self._through_stages([record]))
         held.attempting = False
 
     async def _store(self, chunk: Chunk, held: Held, staged: Staged) -> None:

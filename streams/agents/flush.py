@@ -1,6 +1,6 @@
 """Collects what the chunks brought and stores it, one transaction at a time.
 
-A flush begins when ``flush_rows`` are collected or ``flush_s`` after the first of them. While one
+A flush begins when ``flush_rows`` are collected or ``flush_s`` after the last one began. While one
 is being stored the next is collected; a full one makes :meth:`Flusher.add` wait, which fills the
 bounded queues before it and pauses the consumer: a slow database never fills the memory.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FlushPolicy:
-    """When a flush begins: at ``rows`` readings and dead letters, or ``seconds`` after the first."""
+    """When a flush begins: at ``rows`` readings and dead letters, or ``seconds`` after the last one began."""
 
     rows: int
     seconds: float
@@ -56,7 +57,7 @@ class Flusher:
         self._parts: dict[Partition, Part] = {}
         self._named = Staged(Decoded(Columns.empty(), []), SeriesTable(), ("",))
         self._rows = 0
-        self._first_at = 0.0
+        self._began_at = -math.inf
         self._work = asyncio.Event()
         self._full = asyncio.Event()
         self._room = asyncio.Event()
@@ -87,7 +88,6 @@ class Flusher:
         self._named = staged
         self._rows += len(staged.decoded.columns) + len(staged.decoded.rejections)
         if not self._work.is_set():
-            self._first_at = asyncio.get_running_loop().time()
             self._idle.clear()
             self._work.set()
         if self._rows >= self._policy.rows:
@@ -118,7 +118,7 @@ class Flusher:
         await self._idle.wait()
 
     async def _until_due(self) -> None:
-        due_in_s = self._first_at + self._policy.seconds - asyncio.get_running_loop().time()
+        due_in_s = self._began_at + self._policy.seconds - asyncio.get_running_loop().time()
         if due_in_s > 0:
             try:
                 async with asyncio.timeout(due_in_s):
@@ -127,6 +127,7 @@ class Flusher:
                 pass
 
     def _swap(self) -> tuple[list[Part], Staged]:
+        self._began_at = asyncio.get_running_loop().time()
         parts, named = list(self._parts.values()), self._named
         self._parts, self._rows = {}, 0
         self._work.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from faust.types import TP
@@ -14,7 +14,7 @@ from streams.agents.careful import Careful
 from streams.agents.caution import CautionPolicy
 from streams.agents.flush import Flusher, FlushPolicy
 from streams.agents.guard import Guard
-from streams.agents.ownership import Ownership, TopicIds, Verdict
+from streams.agents.ownership import Held, Ownership, TopicIds, Verdict
 from streams.agents.sink_thread import SinkThread
 from streams.core.batch import Messages
 from streams.core.pipeline import Staged
@@ -24,6 +24,10 @@ from streams.transport.chunk import Chunk
 log = logging.getLogger(__name__)
 
 RETRY_EVERY_S = 1.0
+
+TOGETHER_BYTES = 262_144
+"""Chunks go through the stages together up to about so many bytes: what they cost beside their readings
+is paid once, and other tasks need not wait long."""
 
 FLUSHES_IN_HAND = 4
 """A worker has one in storing, one collected and a chunk in the stages: fewer than so many."""
@@ -52,8 +56,8 @@ class Observer(Protocol):
 class Stages(Protocol):
     """The pure stages in their order: decode, then validate."""
 
-    def __call__(self, messages: Messages) -> Staged:
-        """Turn a chunk's records into readings and refusals."""
+    def __call__(self, chunks: Sequence[Messages]) -> list[Staged]:
+        """Turn the records of each of some chunks into readings and refusals."""
 
 
 class ReadingsAgent:
@@ -85,12 +89,12 @@ class ReadingsAgent:
         self._guard = Guard(self.ownership, sink, topic_ids, self._resumed, self._lost)
         self.seeker: Seeker | None = None
 
-    async def run(self, chunks: AsyncIterable[Chunk]) -> None:
-        """Handle chunks for ever. An unexpected error ends the process: Faust would hide it."""
+    async def run(self, fetches: AsyncIterable[Sequence[Chunk]]) -> None:
+        """Handle what is fetched for ever. An unexpected error ends the process: Faust would hide it."""
         try:
-            async for chunk in chunks:
+            async for chunks in fetches:
                 if not self._stopping:
-                    await self.handle(chunk)
+                    await self.handle(*chunks)
                 await asyncio.sleep(0)  # a full queue must not starve the flusher
         except asyncio.CancelledError:
             raise
@@ -123,31 +127,38 @@ class ReadingsAgent:
             task.cancel()
         await self.flusher.drain()
 
-    async def handle(self, chunk: Chunk) -> None:
-        """Bring one chunk into the next flush, or say why not."""
+    async def handle(self, *chunks: Chunk) -> None:
+        """Bring chunks of different partitions into the next flush, or say why not."""
+        accepted = [(chunk, held) for chunk in chunks if (held := await self._accepted(chunk)) is not None]
+        for some in together([(chunk, held) for chunk, held in accepted if held.caution is None]):
+            staged = await self._through_stages([chunk for chunk, _ in some])
+            for (chunk, held), each in zip(some, staged, strict=True):
+                await self.flusher.add(chunk, held, each)
+        for chunk, held in accepted:
+            if held.caution is not None:
+                await self._careful.handle(chunk, held)
+
+    async def _accepted(self, chunk: Chunk) -> Held | None:
         tp = chunk.tp
         verdict = self.ownership.accept(chunk)
+        if verdict is Verdict.ACCEPTED:
+            return self.ownership.held[tp]
         if verdict is Verdict.GAP and self.seeker is not None:
             await self.seeker.relocate(tp, self.ownership.held[tp].expected)
         if verdict is Verdict.REWOUND:
             await self.ownership.rewound(tp)
-        if verdict is not Verdict.ACCEPTED:
-            log.debug("Chunk %s[%d,%d) dropped: %s", tp, chunk.base, chunk.next, verdict.value)
-            return
-        held = self.ownership.held[tp]
-        if held.caution is not None:
-            await self._careful.handle(chunk, held)
-        else:
-            await self.flusher.add(chunk, held, await self._through_stages(tp, chunk.messages))
+        log.debug("Chunk %s[%d,%d) dropped: %s", tp, chunk.base, chunk.next, verdict.value)
+        return None
 
-    async def _through_stages(self, tp: TP, messages: Messages) -> Staged:
+    async def _through_stages(self, chunks: Sequence[Chunk]) -> list[Staged]:
         """Run the stages, and again while something they must ask is away: guessing would lose readings."""
         while True:
             try:
-                return self._stages(messages)
+                return self._stages([chunk.messages for chunk in chunks])
             except ServiceUnavailable as problem:
                 log.warning("Readings wait: %s", problem)
-                await self._delayed(tp)
+                for chunk in chunks:
+                    await self._delayed(chunk.tp)
                 await asyncio.sleep(RETRY_EVERY_S)
 
     async def _delayed(self, tp: TP) -> None:
@@ -184,3 +195,17 @@ class ReadingsAgent:
     def _end(self, problem: BaseException) -> None:
         if not self._fatal.done():
             self._fatal.set_exception(problem)
+
+
+def together(chunks: Iterable[tuple[Chunk, Held]]) -> Iterator[list[tuple[Chunk, Held]]]:
+    """Group chunks, in their order, into runs of about ``TOGETHER_BYTES``."""
+    group: list[tuple[Chunk, Held]] = []
+    room = TOGETHER_BYTES
+    for chunk, held in chunks:
+        group.append((chunk, held))
+        room -= sum(len(value or b"") for value in chunk.messages.values)
+        if room <= 0:
+            yield group
+            group, room = [], TOGETHER_BYTES
+    if group:
+        yield group

@@ -52,6 +52,16 @@ class Messages:
         """The records without their values."""
         return Envelopes(self.offsets, self.keys, self.timestamps_ms)
 
+    @staticmethod
+    def joined(chunks: Sequence[Messages]) -> Messages:
+        """Join the records of several partitions; their offsets are their rows, from 0 on."""
+        return Messages(
+            values=[value for chunk in chunks for value in chunk.values],
+            keys=[key for chunk in chunks for key in chunk.keys],
+            offsets=np.arange(sum(map(len, chunks))),
+            timestamps_ms=np.concatenate([chunk.timestamps_ms for chunk in chunks]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -87,8 +97,8 @@ class Columns:
     def __len__(self) -> int:
         return len(self.time_us)
 
-    def take(self, rows: npt.NDArray[np.intp] | Bools) -> Columns:
-        """Return the readings that ``rows`` (indices or a mask) selects."""
+    def take(self, rows: npt.NDArray[np.intp] | Bools | slice) -> Columns:
+        """Return the readings that ``rows`` (indices, a mask or a range) selects."""
         return Columns(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     @staticmethod

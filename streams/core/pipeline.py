@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
-from streams.core.batch import Decoded, Messages
+import numpy as np
+
+from streams.core.batch import Decoded, Int64, Messages
 from streams.core.decode import Decoder, ResolveSchemaId
 from streams.core.limits import Limits
 from streams.core.series import SeriesTable
@@ -60,6 +64,18 @@ class Pipeline:
 
     def __call__(self, messages: Messages) -> Staged:
         """Return the readings and refusals of a chunk."""
+        return self.together([messages])[0]
+
+    def together(self, chunks: Sequence[Messages]) -> list[Staged]:
+        """Return what each chunk became; many small ones cost together little more than one."""
+        if len(chunks) == 1:
+            return [self._staged(chunks[0])]
+        decoded, series, producers = self._staged(Messages.joined(chunks))
+        ends = np.cumsum([0, *map(len, chunks)])
+        offsets = np.concatenate([chunk.offsets for chunk in chunks])
+        return [Staged(part, series, producers) for part in _split(decoded, ends, offsets)]
+
+    def _staged(self, messages: Messages) -> Staged:
         with self._timed("decode"):
             self._decoder.reset_if_over(MAX_NAMES)
             decoded = self._decoder.decode(messages)
@@ -67,3 +83,18 @@ class Pipeline:
         producers = self._decoder.producers
         with self._timed("validate"):
             return Staged(self._validator.validate(decoded, series, producers), series, producers)
+
+
+def _split(decoded: Decoded, ends: Int64, offsets: Int64) -> list[Decoded]:
+    """Cut what joined chunks became between them, and put the records' own offsets in place of their rows."""
+    columns = decoded.columns
+    cuts = np.searchsorted(columns.offset, ends).tolist()
+    named = [
+        (rejection.offset, replace(rejection, offset=int(offsets[rejection.offset])))
+        for rejection in decoded.rejections
+    ]
+    own = replace(columns, offset=offsets[columns.offset])
+    return [
+        Decoded(own.take(slice(begin, end)), [rejection for row, rejection in named if first <= row < last])
+        for (begin, end), (first, last) in zip(pairwise(cuts), pairwise(ends.tolist()), strict=True)
+    ]

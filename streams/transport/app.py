@@ -28,6 +28,8 @@ class ChunkSchema(faust.Schema[Any, Any]):
 class ChunkApp(faust.App):
     """A Faust app whose ``hot_topics`` arrive as chunks, read from where ``owner`` says.
 
+    While records come, brokers gather them for ``gather_ms`` before they answer a fetch.
+
     ``count_fetch_cpu`` is told, in the consumer's thread, how many seconds of CPU that used more.
     """
 
@@ -37,11 +39,13 @@ class ChunkApp(faust.App):
         *,
         owner: PartitionOwner,
         hot_topics: frozenset[str],
+        gather_ms: int,
         count_fetch_cpu: Callable[[float], None],
         **options: Any,
     ) -> None:
         self.owner = owner
         self.hot_topics = hot_topics
+        self.gather_ms = gather_ms
         self.count_fetch_cpu = count_fetch_cpu
         super().__init__(
             name,

@@ -13,7 +13,6 @@ from faust.types import TP, ConsumerMessage
 from mode import Service
 
 from streams.failpoints import Point, reach
-from streams.transport.chunk import Chunk
 from streams.transport.fetch import ChunkConsumerThread
 from streams.transport.owner import PartitionOwner
 
@@ -60,12 +59,12 @@ class ChunkConsumer(Consumer):
         return tp.topic in cast("ChunkApp", self.app).hot_topics
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
-        if not isinstance(record, Chunk):
+        if not isinstance(record, list):  # chunks come together
             return super()._to_message(tp, record)
         return ConsumerMessage(
             tp.topic,
             tp.partition,
-            record.base,
+            record[0].base,
             0.0,
             0,
             [],

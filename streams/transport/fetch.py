@@ -25,11 +25,31 @@ if TYPE_CHECKING:
 
 READ_COMMITTED = "read_committed"
 
-FETCH_WAIT_MS = 500
-"""How long a broker may wait for records when there are none."""
+IDLE_WAIT_MS = 500
+"""How long a broker may wait for a first record where none come."""
 
-FETCH_WAIT_AMID_MS = 10
-"""The same, while records of other partitions are at hand."""
+BACKLOG_WAIT_MS = 10
+"""The same, while fetched records are at hand: one request at a time goes to a broker, and what is read
+to the end of its last fetch has to wait for it."""
+
+GATHERED_BYTES = 262_144
+"""While records come, a broker gathers them up to so many bytes: each fetch costs as much as many records."""
+
+BUSY_FOR_S = 0.1
+"""So long after the last record they count as coming."""
+
+
+def pace(gather_ms: int, *, is_busy: bool, has_backlog: bool) -> tuple[int, int]:
+    """Return for how many milliseconds, and up to how many bytes, a broker may gather records.
+
+    >>> pace(30, is_busy=False, has_backlog=False)
+    (500, 1)
+    >>> pace(30, is_busy=True, has_backlog=False)
+    (30, 262144)
+    """
+    if not is_busy:
+        return IDLE_WAIT_MS, 1
+    return BACKLOG_WAIT_MS if has_backlog else gather_ms, GATHERED_BYTES
 
 
 def kafka_tp(tp: TP) -> TopicPartition:
@@ -63,11 +83,14 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._hot: frozenset[str] = cast("ChunkApp", self.app).hot_topics
+        app = cast("ChunkApp", self.app)
+        self._hot: frozenset[str] = app.hot_topics
+        self._gather_ms = app.gather_ms
         # Where the next chunk of a partition begins, with aiokafka's state object of the
         # assignment it was said for: an end from an earlier assignment must not locate a chunk.
         self._located: dict[TopicPartition, tuple[Any, int]] = {}
         self._counted_cpu_s = 0.0
+        self._is_busy = False
 
     async def on_start(self) -> None:
         """Start the consumer, and see what it fetches."""
@@ -139,11 +162,12 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         timeout: float | None = None,
         max_records: int | None = None,
     ) -> dict[Any, Any]:
-        fetched = dict(await super()._fetch_records(consumer, active_partitions, timeout, max_records))
-        fetcher = consumer._fetcher
-        # One request at a time goes to a broker. While it waits for partitions that hold nothing new,
-        # one that is read to the end of what was fetched of it could not be fetched again.
-        fetcher._fetch_max_wait_ms = FETCH_WAIT_AMID_MS if fetcher._records else FETCH_WAIT_MS
+        patience_s = BUSY_FOR_S if self._is_busy else timeout
+        fetched = dict(await super()._fetch_records(consumer, active_partitions, patience_s, max_records))
+        fetcher, self._is_busy = consumer._fetcher, bool(fetched)
+        fetcher._fetch_max_wait_ms, fetcher._fetch_min_bytes = pace(
+            self._gather_ms, is_busy=self._is_busy, has_backlog=bool(fetcher._records)
+        )
         # Nothing may be awaited between the fetch and here: positions would run ahead of it.
         chunks: dict[TopicPartition, Chunk] = {}
         for tp in self._hot_partitions(active_partitions):

@@ -1,4 +1,4 @@
-"""Hands chunks to Faust whole; every other topic's records go the ordinary way."""
+"""Hands the chunks of a fetch to Faust whole; every other topic's records go the ordinary way."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from streams.transport.chunk import Chunk
 
 
 class ChunkScheduler(DefaultSchedulingStrategy):
-    """A consumer scheduler that yields one chunk per partition, then single records."""
+    """A consumer scheduler that yields all chunks of one fetch together, then single records."""
 
     def iterate(self, records: Mapping[TP, Any]) -> Iterator[tuple[TP, Any]]:
-        """Iterate over what one fetch brought."""
-        singles = {}
-        for tp, fetched in records.items():
-            if isinstance(fetched, Chunk):
-                yield tp, fetched
-            else:
-                singles[tp] = fetched
-        yield from super().iterate(singles)
+        """Iterate over what one fetch brought; the chunks come under the partition of the first."""
+        chunks = [fetched for fetched in records.values() if isinstance(fetched, Chunk)]
+        if chunks:
+            yield chunks[0].tp, chunks
+        yield from super().iterate(
+            {tp: fetched for tp, fetched in records.items() if not isinstance(fetched, Chunk)}
+        )

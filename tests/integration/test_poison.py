@@ -23,12 +23,14 @@ from streams import worker
 healthy = worker.pipeline_of
 
 def mortal(*arguments):
-    stages = healthy(*arguments)
-    def work(messages):
-        if any(value and b"deadly" in value for value in messages.values):
+    pipeline = healthy(*arguments)
+    stages = pipeline.together
+    def work(chunks):
+        if any(value and b"deadly" in value for messages in chunks for value in messages.values):
             {death}
-        return stages(messages)
-    return work
+        return stages(chunks)
+    pipeline.together = work
+    return pipeline
 
 worker.pipeline_of = mortal
 worker.main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -70,10 +70,10 @@ def mortal(bench: Bench, deadly: int) -> None:
     """Let the stages raise what kills a worker when they see the record at that offset."""
     stages = bench.agent._stages
 
-    def work(messages: Messages) -> Staged:
-        if deadly in messages.offsets:
+    def work(chunks: Sequence[Messages]) -> list[Staged]:
+        if any(deadly in messages.offsets for messages in chunks):
             raise ZeroDivisionError("a defect")
-        return stages(messages)
+        return stages(chunks)
 
     bench.agent._stages = work
 
@@ -153,10 +153,10 @@ def script_outage(bench: Bench) -> None:
 def script_registry(bench: Bench) -> None:
     stages, troubles = bench.agent._stages, iter([True, False])
 
-    def sometimes(messages: Messages) -> Staged:
+    def sometimes(chunks: Sequence[Messages]) -> list[Staged]:
         if next(troubles, False):
             raise ServiceUnavailable("the schema registry does not answer")
-        return stages(messages)
+        return stages(chunks)
 
     bench.agent._stages = sometimes
 
@@ -192,9 +192,10 @@ def test_an_attempt_is_noted_before_the_stages_see_the_record() -> None:
         await bench.agent.ownership.take_over({TP0: LogBounds(0, 3)})
         stages, noted = bench.agent._stages, []
 
-        def work(messages: Messages) -> Staged:
+        def work(chunks: Sequence[Messages]) -> list[Staged]:
+            (messages,) = chunks
             noted.append((messages.offsets.tolist(), bench.store.progress[P0].suspicion[1:3]))
-            return stages(messages)
+            return stages(chunks)
 
         bench.agent._stages = work
         await bench.agent.handle(chunk(0, 3))

@@ -14,9 +14,9 @@ from sinks.memory import MemorySink, MemoryStore
 from sinks.protocols import Flush, Part, Partition, Progress, SinkUnavailable, Written
 from streams.agents.flush import FlushPolicy
 from streams.agents.guard import Guard
-from streams.agents.ownership import Verdict
+from streams.agents.ownership import Held, Verdict
 from streams.agents.patience import Patience
-from streams.agents.readings import ReadingsAgent
+from streams.agents.readings import TOGETHER_BYTES, ReadingsAgent, together
 from streams.agents.sink_thread import SinkThread
 from streams.core.batch import Messages
 from streams.core.limits import Limits
@@ -134,7 +134,7 @@ def on_bench(
 
         agent = ReadingsAgent(
             "worker-a",
-            Pipeline(Limits()),
+            Pipeline(Limits()).together,
             thread,
             FlushPolicy(rows, flush_s),
             Counter(),
@@ -375,10 +375,10 @@ def test_a_schema_registry_that_is_away_makes_readings_wait_instead_of_guessing(
     async def scenario(bench: Bench) -> None:
         stages, troubles = bench.agent._stages, iter([True, True, False])
 
-        def sometimes(messages: Messages) -> Staged:
+        def sometimes(chunks: Sequence[Messages]) -> list[Staged]:
             if next(troubles):
                 raise ServiceUnavailable("the schema registry does not answer")
-            return stages(messages)
+            return stages(chunks)
 
         bench.agent._stages = sometimes
         await bench.agent.handle(chunk(0, 10))
@@ -386,3 +386,43 @@ def test_a_schema_registry_that_is_away_makes_readings_wait_instead_of_guessing(
         assert bench.times() == list(range(10))
 
     on_bench(scenario)
+
+
+def test_chunks_of_one_fetch_are_stored_in_one_flush() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.agent.handle(chunk(0, 10, TP0), chunk(0, 0, TP1), chunk(0, 10, TP1))
+        await bench.until(lambda: (bench.next_offset(TP0), bench.next_offset(TP1)) == (10, 10))
+        assert bench.sink.flushes == 1
+
+    on_bench(scenario)
+
+
+def test_a_chunk_that_does_not_fit_keeps_none_of_the_others_from_being_stored() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.agent.handle(chunk(20, 30, TP0), chunk(0, 10, TP1))
+        await bench.until(lambda: bench.counted == 10)
+        assert bench.relocated == [(TP0, 0)]
+        assert bench.next_offset(TP1) == 10
+
+    on_bench(scenario)
+
+
+def test_large_chunks_go_through_the_stages_one_after_the_other() -> None:
+    held = Held(1, 0, 0)
+    large = chunk(0, 1, values=[b"x" * TOGETHER_BYTES])
+    small = chunk(0, 1, values=[b"x"])
+    groups = together([(small, held), (large, held), (small, held), (small, held)])
+    assert [[part for part, _ in group] for group in groups] == [[small, large], [small, small]]
+
+
+def test_the_first_reading_after_a_pause_does_not_wait() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.agent.handle(chunk(0, 10))
+        await bench.until(lambda: bench.counted == 10)
+        await bench.agent.handle(chunk(10, 20))
+        await asyncio.sleep(0.05)
+        assert bench.sink.flushes == 1, "the next flush begins a minute after the first"
+        await bench.agent.stop()
+        assert bench.next_offset() == 20
+
+    on_bench(scenario, flush_s=60.0)
