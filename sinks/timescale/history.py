@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from sinks.protocols import Partition
+from sinks.timescale.copy import POSTGRES_EPOCH_US, copied_readings
 from sinks.timescale.session import Connection
 from sinks.timescale.times import timestamp
 from streams.core.batch import NEVER_US, Int64, Points
@@ -26,10 +27,7 @@ _STORED = """
 """
 _REVISION = "SELECT coalesce(max(revision), 0) FROM reading_versions WHERE series_id = %s AND ts = %s"
 _LATEST = "SELECT series_id, extract(epoch FROM latest) * 1000000 FROM latest_readings(%s, %s)"
-_UNRELEASED = """
-    SELECT series_id, (extract(epoch FROM ts) * 1000000)::bigint, value, quality
-    FROM unreleased_readings(%s, %s, %s, %s, %s)
-"""
+_UNRELEASED = "SELECT ts, value, series_id, quality FROM unreleased_readings(%s, %s, %s, %s, %s)"
 _REACHED = """
     SELECT (extract(epoch FROM log_clock) * 1000)::bigint, clock_era,
            (extract(epoch FROM watermark) * 1000000)::bigint,
@@ -74,14 +72,12 @@ class DatabaseHistory:
     def unreleased(self, from_us: int, to_us: int, most: int) -> Points:
         """Return readings of the partition's series that were not late, in order of time."""
         between = timestamp(from_us), timestamp(to_us)
-        with self._session().cursor(binary=True) as cursor:
-            rows = cursor.execute(_UNRELEASED, (*self._name, *between, most)).fetchall()
-        series_id, time_us, value, quality = zip(*rows, strict=True) if rows else ((),) * 4
+        rows = copied_readings(self._session(), _UNRELEASED, (*self._name, *between, most))
         return Points(
-            np.array(series_id, np.int32),
-            np.array(time_us, np.int64),
-            np.array(value, np.float64),
-            np.array(quality, np.int16),
+            rows["series_id"].astype(np.int32),
+            rows["ts"] + POSTGRES_EPOCH_US,
+            rows["value"].astype(np.float64),
+            rows["quality"].astype(np.int16),
         )
 
 

@@ -17,8 +17,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from sinks.protocols import Fenced, Flush, Part, Progress, SinkUnavailable, Written
+from sinks.timescale.history import DatabaseHistory
 from sinks.timescale.migrate import MigrationError, migrate, shipped
-from sinks.timescale.session import session_name
+from sinks.timescale.session import connect, session_name
 from sinks.timescale.sink import Bounds, TimescaleSink
 from sinks.timescale.transaction import MAX_FORWARDED_BYTES
 from streams.core.rejection import WHOLE_RECORD, Reason, Rejection
@@ -437,3 +438,20 @@ def test_a_commit_whose_answer_was_lost_tells_what_it_stored(db: Database, sink:
         with pytest.raises(SinkUnavailable) as before:
             sink.write(one_flush())
     assert before.value.sent == {}, "nobody asked for a commit"
+
+
+def test_what_is_not_released_is_read_back_as_it_was_stored(db: Database, sink: TimescaleSink) -> None:
+    sink.claim(P0, "a", 0)
+    kept = columns([0, 1, 0], time_us=[BASE_US + 5, BASE_US + 3, BASE_US + 4], value=[0.1, -0.0, 1e300])
+    kept.quality[:] = [0, 1, 2]
+    sink.write(flush_of(series_table("rpm", "load"), Part(P0, 1, 0, 3, [kept])))
+    with connect(db.writer_dsn, "b") as session:
+        history = DatabaseHistory(lambda: session, P0)
+        points = history.unreleased(BASE_US + 3, BASE_US + 6, 10)
+        first = history.unreleased(BASE_US + 3, BASE_US + 6, 1)
+        none = history.unreleased(BASE_US + 6, BASE_US + 9, 10)
+    assert points.time_us.tolist() == [BASE_US + 3, BASE_US + 4, BASE_US + 5]
+    assert [str(value) for value in points.value] == ["-0.0", "1e+300", "0.1"]
+    assert points.quality.tolist() == [1, 2, 0]
+    assert points.series_id[1] == points.series_id[2] != points.series_id[0]
+    assert (first.time_us.tolist(), len(none.time_us)) == ([BASE_US + 3], 0)
