@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from sinks.protocols import Partition
-from sinks.timescale.copy import POSTGRES_EPOCH_US, copied_readings
+from sinks.timescale.copy import POSTGRES_EPOCH_US, read_rows
 from sinks.timescale.session import Connection
 from sinks.timescale.times import timestamp
 from streams.core.batch import NEVER_US, Int64, Points
@@ -72,7 +72,16 @@ class DatabaseHistory:
     def unreleased(self, from_us: int, to_us: int, most: int) -> Points:
         """Return readings of the partition's series that were not late, in order of time."""
         between = timestamp(from_us), timestamp(to_us)
-        rows = copied_readings(self._session(), _UNRELEASED, (*self._name, *between, most))
+        rows = read_rows(
+            self._session(),
+            _UNRELEASED,
+            (*self._name, *between, most),
+            ts=">i8",
+            value=">f8",
+            series_id=">i4",
+            quality=">i2",
+        )
+        rows = rows[np.argsort(rows["ts"], kind="stable")]
         return Points(
             rows["series_id"].astype(np.int32),
             rows["ts"] + POSTGRES_EPOCH_US,
