@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         default=3, ge=1, description="a record that kills so many workers, alone, is a dead letter"
     )
     memory_mb: int = Field(
-        default=256, ge=1, description="a worker remembers recent readings in this much, to know repeats"
+        default=128, ge=1, description="a worker remembers recent readings in this much, to know repeats"
     )
 
     lateness_s: float = Field(

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 RETRY_EVERY_S = 1.0
 
-TOGETHER_BYTES = 262_144
+TOGETHER_BYTES = 1_048_576
 """Chunks go through the stages together up to about so many bytes: what they cost beside their readings
 is paid once, and other tasks need not wait long."""
 

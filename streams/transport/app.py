@@ -54,8 +54,8 @@ class ChunkApp(faust.App):
             table_standby_replicas=0,
             topic_disable_leader=True,
             stream_wait_empty=False,
-            stream_buffer_maxsize=16,
-            broker_max_poll_records=2000,
+            stream_buffer_maxsize=4,
+            broker_max_poll_records=8000,
             consumer_max_fetch_size=1_048_576,
             consumer_auto_offset_reset="earliest",
             # Partitions that are added, and a topic that is made again, are seen after this time.
