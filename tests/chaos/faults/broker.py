@@ -51,5 +51,11 @@ def grow_outbox(run: Run, random: Random) -> None:
 FAULTS = [
     Fault("broker-killed", "kill -9 of the broker, and its restart", kill, KAFKA),
     Fault("broker-paused", "SIGSTOP of the broker, then SIGCONT", pause, KAFKA),
-    Fault("outbox-grows", "the broker is away while forwarded readings wait", grow_outbox, KAFKA),
+    # It looks into the outbox meanwhile.
+    Fault(
+        "outbox-grows",
+        "the broker is away while forwarded readings wait",
+        grow_outbox,
+        KAFKA | {"database"},
+    ),
 ]
