@@ -171,7 +171,8 @@ def ingest(dsn: str, directory: Path, partitions: int, config: dict[str, str]) -
     settings = Settings()
     admin = AdminClient({"bootstrap.servers": settings.kafka})
     topic = f"test.{uuid4().hex[:10]}"
-    topic_config = {"message.timestamp.type": "LogAppendTime", **config}
+    # Some tests stamp records in the past, which Kafka would delete at its next look at retention.
+    topic_config = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1", **config}
     letters_topic = f"{topic}.dead-letters"
     made = [NewTopic(topic, partitions, 1, config=topic_config), NewTopic(letters_topic, 1, 1)]
     for creation in admin.create_topics(made).values():
