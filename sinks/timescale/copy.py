@@ -105,7 +105,7 @@ def read_rows(
 
 def copy_bytes(session: Connection, table: str, rows: memoryview) -> None:
     """Copy rows that are bytes already."""
-    with session.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN (FORMAT BINARY)".encode()) as copy:
+    with session.cursor() as cursor, cursor.copy(_copy_into(table)) as copy:
         copy.write(HEADER)
         copy.write(rows)
         copy.write(TRAILER)
@@ -120,7 +120,7 @@ class CopyStream:
 
     def __init__(self, session: Connection, table: str) -> None:
         self._session = session
-        self._statement = f"COPY {table} FROM STDIN (FORMAT BINARY)".encode()
+        self._statement = _copy_into(table)
         self._open = ExitStack()
         self._copy: Copy | None = None
 
@@ -149,3 +149,7 @@ class CopyStream:
             self._copy = None
             self._open.close()
         return self._session
+
+
+def _copy_into(table: str) -> bytes:
+    return f"COPY {table} FROM STDIN (FORMAT BINARY)".encode()

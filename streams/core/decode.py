@@ -17,7 +17,7 @@ from streams.core.names import Names
 from streams.core.rejection import Rejection
 from streams.core.series import SeriesTable
 from streams.core.wire.batches import BatchReader
-from streams.core.wire.exact import ResolveSchemaId, read_message
+from streams.core.wire.exact import JSON_BEGINS, ResolveSchemaId, read_message
 from streams.core.wire.headers import KeyProducers
 from streams.core.wire.json_arrays import JsonReader
 from streams.core.wire.lockstep import Buffer
@@ -28,7 +28,7 @@ from streams.core.wire.rows import Row, to_columns
 __all__ = ["Decoder", "ResolveSchemaId"]
 
 _FIRST_BYTE = itemgetter(slice(1))
-_BEGINS_JSON = frozenset({b"{", b"["}).__contains__
+_BEGINS_JSON = frozenset(bytes([octet]) for octet in JSON_BEGINS).__contains__
 
 SMALL_CHUNK_BYTES = 2048
 """A smaller chunk is read exactly at once: numpy's cost per operation would outweigh its speed."""

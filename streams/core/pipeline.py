@@ -87,14 +87,15 @@ class Pipeline:
 
 def _split(decoded: Decoded, ends: Int64, offsets: Int64) -> list[Decoded]:
     """Cut what joined chunks became between them, and put the records' own offsets in place of their rows."""
-    columns = decoded.columns
-    cuts = np.searchsorted(columns.offset, ends).tolist()
-    named = [
-        (rejection.offset, replace(rejection, offset=int(offsets[rejection.offset])))
-        for rejection in decoded.rejections
+    columns = replace(decoded.columns, offset=offsets[decoded.columns.offset])
+    rows = [rejection.offset for rejection in decoded.rejections]
+    rejections = [
+        replace(rejection, offset=int(offsets[row]))
+        for row, rejection in zip(rows, decoded.rejections, strict=True)
     ]
-    own = replace(columns, offset=offsets[columns.offset])
+    cuts = pairwise(np.searchsorted(decoded.columns.offset, ends).tolist())
+    refused_cuts = pairwise(np.searchsorted(rows, ends).tolist())
     return [
-        Decoded(own.take(slice(begin, end)), [rejection for row, rejection in named if first <= row < last])
-        for (begin, end), (first, last) in zip(pairwise(cuts), pairwise(ends.tolist()), strict=True)
+        Decoded(columns.take(slice(begin, end)), rejections[first:last])
+        for (begin, end), (first, last) in zip(cuts, refused_cuts, strict=True)
     ]
