@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ import orjson
 from jobs.pace import Pace
 from jobs.producer import Message, ReadingsProducer
 from schemas import encode
-from streams.core.batch import Float64, Int64
+from streams.core.batch import Float64
 
 METRICS: tuple[tuple[str, str], ...] = (
     ("temperature", "Cel"),
@@ -78,12 +79,11 @@ class Asset(NamedTuple):
 
 
 class Block(NamedTuple):
-    """What is sent of one asset at once; ``series_index`` points into its metrics."""
+    """What is sent of one asset at once; the series of its ``instants`` are the asset's metrics."""
 
     asset: Asset
     first_sequence: int
-    series_index: Int64
-    time_us: Int64
+    instants: encode.Instants
     value: Float64
 
 
@@ -112,25 +112,30 @@ def blocks(load: Load) -> Iterator[Block]:
     full_width = len(fleet[0].metrics)
     next_sequence = dict.fromkeys((asset.producer for asset in fleet), 0)
     next_of_asset = [0] * len(fleet)
+    # All assets of one width are sampled at once: what their blocks share is made and encoded once.
+    instants = lru_cache(2 * len(METRICS))(partial(_instants, load, full_width))
     left, turn = load.readings, 0
     while left:
         number = turn % len(fleet)
         asset, size, first = fleet[number], min(load.batch, left), next_of_asset[number]
-        width = len(asset.metrics)
-        nth = np.arange(first, first + size, dtype=np.int64)
         drawn = turn * load.batch % _POOL
         yield Block(
             asset=asset,
             first_sequence=next_sequence[asset.producer],
-            series_index=nth % width,
-            # An asset of fewer metrics is sampled more often, so all assets cover the same time.
-            time_us=load.start_us + nth // width * (load.interval_us * width // full_width),
+            instants=instants(len(asset.metrics), first, size),
             value=pool[drawn : drawn + size],
         )
         next_of_asset[number] += size
         next_sequence[asset.producer] += size
         left -= size
         turn += 1
+
+
+def _instants(load: Load, full_width: int, width: int, first: int, size: int) -> encode.Instants:
+    nth = np.arange(first, first + size, dtype=np.int64)
+    # An asset of fewer metrics is sampled more often, so all assets cover the same time.
+    interval_us = load.interval_us * width // full_width
+    return encode.Instants(nth % width, load.start_us + nth // width * interval_us)
 
 
 def _batch_messages(load: Load) -> Iterator[Message]:
@@ -143,18 +148,17 @@ def _batch_messages(load: Load) -> Iterator[Message]:
         for asset in assets(load)
     }
     for block in blocks(load):
-        value = encoders[block.asset.source].encode(
-            series_index=block.series_index,
-            time_us=block.time_us,
-            value=block.value,
-            epoch=load.epoch,
-            first_sequence=block.first_sequence,
+        value = encoders[block.asset.source].encode_at(
+            block.instants, block.value, epoch=load.epoch, first_sequence=block.first_sequence
         )
         yield Message(block.asset.producer.encode(), value, len(block.value))
 
 
 def _readings(block: Block, load: Load) -> Iterator[dict[str, Any]]:
-    columns = zip(block.series_index.tolist(), block.time_us.tolist(), block.value.tolist(), strict=True)
+    instants = block.instants
+    columns = zip(
+        instants.series_index.tolist(), instants.time_us.tolist(), block.value.tolist(), strict=True
+    )
     for sequence, (series, time_us, value) in enumerate(columns, block.first_sequence):
         metric, unit = block.asset.metrics[series]
         yield {

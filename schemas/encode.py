@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ GOOD, UNCERTAIN, BAD = range(3)
 
 Integers = npt.NDArray[np.integer[Any]] | Sequence[int]
 Floats = npt.NDArray[np.floating[Any]] | Sequence[float]
+Bounds = tuple[int, int]
 
 _NULL = b"\x00"
 _PRESENT = b"\x02"
@@ -75,6 +77,32 @@ def encode_reading(
     )
 
 
+class Instants:
+    """Which series of a dictionary are sampled when: encoded once for all batches that share it.
+
+    ``time_us`` is in microseconds since 1970. Raises ValueError when the arrays are not equally long
+    or hold no integers.
+    """
+
+    def __init__(self, series_index: Integers, time_us: Integers) -> None:
+        self.series_index = _integers(series_index, "series_index")
+        self.time_us = _integers(time_us, "time_us")
+        _require_equal_lengths(self.series_index, self.time_us)
+
+    def __len__(self) -> int:
+        return len(self.series_index)
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """Both arrays as they stand in a message."""
+        return b"".join(_array(len(self), varints(column)) for column in (self.series_index, self.time_us))
+
+    @cached_property
+    def index_bounds(self) -> Bounds | None:
+        """The lowest and the highest series index."""
+        return _bounds(self.series_index)
+
+
 class BatchEncoder:
     """Encodes batches of one producer and one dictionary of series, which is encoded only once.
 
@@ -109,24 +137,47 @@ class BatchEncoder:
 
         Raises ValueError when the arrays differ in length or hold what the schema does not.
         """
-        index = _integers(series_index, "series_index")
-        columns = [index, _integers(time_us, "time_us")]
+        return self.encode_at(
+            Instants(series_index, time_us),
+            value,
+            epoch=epoch,
+            first_sequence=first_sequence,
+            quality=quality,
+            revision=revision,
+        )
+
+    def encode_at(
+        self,
+        instants: Instants,
+        value: Floats,
+        *,
+        epoch: int = 0,
+        first_sequence: int | None = None,
+        quality: Integers | None = None,
+        revision: Integers | None = None,
+    ) -> bytes:
+        """Return one batch as :meth:`encode` does, of instants that other batches share.
+
+        >>> instants = Instants([0], [1_760_000_000_000_000])
+        >>> pumps = [BatchEncoder("gateway-7", [SeriesRef(name, "rpm")]) for name in ("pump-1", "pump-2")]
+        >>> [len(pump.encode_at(instants, [1450.0])) for pump in pumps]
+        [69, 69]
+        """
         values = np.asarray(value, "<f8")
         optional = [
             None if column is None else _integers(column, name)
             for column, name in ((quality, "quality"), (revision, "revision"))
         ]
-        if len({len(column) for column in (*columns, values, *optional) if column is not None}) != 1:
-            raise ValueError("series_index, time_us, value, quality and revision must be equally long")
-        _require(index, 0, self._series_count - 1, "series_index")
-        _require(optional[0], GOOD, BAD, "quality")
-        _require(optional[1], 0, (1 << 31) - 1, "revision")
+        _require_equal_lengths(instants, values, *(column for column in optional if column is not None))
+        _require(instants.index_bounds, 0, self._series_count - 1, "series_index")
+        _require(_bounds(optional[0]), GOOD, BAD, "quality")
+        _require(_bounds(optional[1]), 0, (1 << 31) - 1, "revision")
         return b"".join(
             (
                 self._header,
                 _long(epoch),
                 _sequence(first_sequence, len(values)),
-                *(_array(len(values), varints(column)) for column in columns),
+                instants.encoded,
                 _array(len(values), values.tobytes()),
                 *(
                     _NULL if column is None else _PRESENT + _array(len(values), varints(column))
@@ -279,6 +330,15 @@ def _revision(revision: int) -> int:
     return revision
 
 
-def _require(column: npt.NDArray[np.int64] | None, low: int, high: int, name: str) -> None:
-    if column is not None and len(column) and not low <= int(column.min()) <= int(column.max()) <= high:
+def _bounds(column: npt.NDArray[np.int64] | None) -> Bounds | None:
+    return None if column is None or not len(column) else (int(column.min()), int(column.max()))
+
+
+def _require(bounds: Bounds | None, low: int, high: int, name: str) -> None:
+    if bounds is not None and not low <= bounds[0] <= bounds[1] <= high:
         raise ValueError(f"{name} must lie within {low} and {high}")
+
+
+def _require_equal_lengths(*columns: Sized) -> None:
+    if len({len(column) for column in columns}) != 1:
+        raise ValueError("series_index, time_us, value, quality and revision must be equally long")

@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import psycopg
 
 from jobs.benchmark.dirt import Dirt, dirtied
 from jobs.generate import Encoding, Load, messages
@@ -18,6 +20,8 @@ from streams.settings import Settings
 DAY_S = 86_400
 DELIVER_WITHIN_S = 600.0
 CLEAN = Dirt()
+
+_STORED = "SELECT coalesce(sum(next_offset), 0)::bigint FROM pipeline_progress WHERE topic = %s"
 
 
 class Shape(NamedTuple):
@@ -66,6 +70,12 @@ def backlog(
             producer.send(message)
         producer.finish(DELIVER_WITHIN_S)
         yield Backlog(topic, producer.deliveries.delivered, log_ends(topic))
+
+
+def lag_records(session: psycopg.Connection[tuple[Any, ...]], topic: str) -> int:
+    """Return how many records of a topic wait to be stored; what comes while it looks counts as waiting."""
+    ((stored,),) = session.execute(_STORED, (topic,)).fetchall()
+    return int(sum(log_ends(topic).values()) - stored)
 
 
 def log_ends(topic: str) -> dict[int, int]:

@@ -7,21 +7,32 @@ just the readings that waited longest.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from heapq import merge
+from math import nan
+from multiprocessing import get_context
+from multiprocessing.pool import AsyncResult
 from typing import NamedTuple
 
 import numpy as np
 
 from jobs.benchmark.cpu import own_cpu_s
-from jobs.generate import Load, messages
+from jobs.generate import Load, assets, messages
 from jobs.producer import Message, ReadingsProducer
 from schemas.encode import encode_reading
 
 MARKERS = 8
 MARKER_EVERY_S = 0.01
+REFUSED_EVERY_S = 0.1
 MARKER_METRIC = "scheduled"
 DELIVER_WITHIN_S = 60.0
+BEGIN_AFTER_S = 2.0
+"""How long after the sending process is there the first message is due: it has to get ready."""
+
+TICK_S = 0.001
+"""Who sleeps, sleeps for so long at least: messages leave late by up to as much, for less CPU."""
 
 
 def marker_source(number: int) -> str:
@@ -31,24 +42,30 @@ def marker_source(number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to send where: ``rate`` readings a second for ``seconds``, the first at ``start_s`` since 1970."""
+    """What to send where: ``rate`` readings a second for ``seconds``, and others that are ``marked``."""
 
     kafka: str
     topic: str
     rate: float
     seconds: float
-    start_s: float
     series: int
     batch: int
+    marked: bool = True
 
-    def load(self) -> Load:
-        """Return the readings without the markers; their event times are when they are due."""
+    @property
+    def messages_per_s(self) -> float:
+        """Messages a second, those of marked readings included."""
+        marked = 1 / MARKER_EVERY_S + 1 / REFUSED_EVERY_S if self.marked else 0.0
+        return self.rate / self.batch + marked
+
+    def load(self, start_s: float) -> Load:
+        """Return the readings that are not marked; their event times are about when they are due."""
         return Load(
             readings=max(1, round(self.rate * self.seconds)),
             batch=self.batch,
             producers=min(100, self.series),
             series=self.series,
-            start_us=round(self.start_s * 1e6),
+            start_us=round(start_s * 1e6),
             interval_us=max(10, round(1e6 * self.series / self.rate)),
             epoch=1,
         )
@@ -69,39 +86,88 @@ class Followed(NamedTuple):
     slip_p99_ms: float
 
 
-def schedule(plan: Plan) -> Iterator[Due]:
-    """Yield all messages in order of time, markers among the others.
+class Sending(NamedTuple):
+    """A schedule that is being followed: when it begins, since 1970, and what will be told of it."""
 
-    The event time of a marker is the time at which it is due.
-    """
-    end_s, next_marker, sent = plan.start_s + plan.seconds, 0, 0
-    for message in messages(plan.load()):
-        at_s = plan.start_s + sent / plan.rate
-        while (marker_s := plan.start_s + next_marker * MARKER_EVERY_S) <= min(at_s, end_s):
-            yield Due(marker_s, marker(next_marker % MARKERS, marker_s))
-            next_marker += 1
-        yield Due(at_s, message)
+    start_s: float
+    followed: AsyncResult[Followed]
+
+
+def schedule(plan: Plan, start_s: float) -> Iterator[Due]:
+    """Yield all messages in order of time, marked readings among the others."""
+    streams = [_unmarked(plan, start_s)]
+    if plan.marked:
+        streams.append(_every(MARKER_EVERY_S, marker, plan.seconds, start_s))
+        streams.append(_every(REFUSED_EVERY_S, refused, plan.seconds, start_s))
+    return merge(*streams, key=lambda due: due.at_s)
+
+
+def _unmarked(plan: Plan, start_s: float) -> Iterator[Due]:
+    sent = 0
+    for message in messages(plan.load(start_s)):
+        yield Due(start_s + sent / plan.rate, message)
         sent += message.readings
 
 
+def _every(
+    interval_s: float, make: Callable[[int, float], Message], seconds: float, start_s: float
+) -> Iterator[Due]:
+    for number in range(round(seconds / interval_s)):
+        at_s = start_s + number * interval_s
+        yield Due(at_s, make(number % MARKERS, at_s))
+
+
+def introduction(plan: Plan, at_s: float) -> Iterator[Message]:
+    """Yield a reading of each series and of each marker, so that none is new when the schedule begins."""
+    yield from (marker(number, at_s) for number in range(MARKERS))
+    load = plan.load(at_s)
+    width = len(assets(load)[0].metrics)
+    yield from messages(replace(load, readings=plan.series, batch=width, interval_us=1, epoch=0))
+
+
 def marker(number: int, at_s: float) -> Message:
-    """Return the reading of a marker for one moment."""
-    name = marker_source(number)
-    value = encode_reading(
-        source=name, metric=MARKER_METRIC, time_us=round(at_s * 1e6), value=0.0, producer=name
-    )
-    return Message(name.encode(), value, 1)
+    """Return the reading of a marker; its event time is the moment at which it is due."""
+    return _marked(marker_source(number), at_s, 0.0)
 
 
-def follow(plan: Plan) -> Followed:
+def refused(number: int, at_s: float) -> Message:
+    """Return a reading that becomes a dead letter; its event time is the moment at which it is due."""
+    return _marked(f"refused-{number}", at_s, nan)
+
+
+def _marked(name: str, at_s: float, value: float) -> Message:
+    time_us = round(at_s * 1e6)
+    encoded = encode_reading(source=name, metric=MARKER_METRIC, time_us=time_us, value=value, producer=name)
+    return Message(name.encode(), encoded, 1)
+
+
+@contextmanager
+def sending(plan: Plan) -> Iterator[Sending]:
+    """Follow a plan in a process of its own, which shares no interpreter with whoever measures.
+
+    It begins when that process is ready, and is broken off where the block ends early.
+    """
+    with get_context("spawn").Pool(1) as pool:
+        pool.apply(reach, (plan,))
+        start_s = time.time() + BEGIN_AFTER_S
+        yield Sending(start_s, pool.apply_async(follow, (plan, start_s)))
+
+
+def reach(plan: Plan) -> None:
+    """Raise ServiceUnavailable when the topic is not there."""
+    ReadingsProducer(plan.kafka, plan.topic).require_topic()
+
+
+def follow(plan: Plan, start_s: float) -> Followed:
     """Send everything when it is due; what is overdue is sent at once. Blocks until all is delivered."""
     cpu_s = own_cpu_s()
     producer = ReadingsProducer(plan.kafka, plan.topic, max_messages=100_000)
     slips_s = []
-    for at_s, message in schedule(plan):
-        while (early_s := at_s - time.time()) > 0:
-            producer.poll(early_s)
-        slips_s.append(-early_s)
+    for at_s, message in schedule(plan, start_s):
+        # Waiting in the producer would cost a core: it takes less than a millisecond for no time at all.
+        if (early_s := at_s - time.time()) > 0:
+            time.sleep(max(early_s, TICK_S))
+        slips_s.append(time.time() - at_s)
         producer.send(message)
     producer.finish(DELIVER_WITHIN_S)
     slip_ms = float(np.percentile(slips_s, 99)) * 1000

@@ -11,10 +11,9 @@ from typing import Any
 import psutil
 import psycopg
 
-from jobs.benchmark.backlog import log_ends
+from jobs.benchmark.backlog import lag_records
 from jobs.benchmark.cpu import CpuMeter, service_pids
-from jobs.benchmark.latency import sending
-from jobs.benchmark.openloop import Plan
+from jobs.benchmark.openloop import Plan, sending
 from jobs.benchmark.pipeline import new_database
 from jobs.benchmark.rounds import Say
 from jobs.benchmark.workers import BenchmarkWorker, wait_until_ready, workers_on
@@ -22,7 +21,6 @@ from jobs.scratch import empty_topic
 from streams.core.identities import BYTES_PER_IDENTITY
 from streams.settings import Settings
 
-BEGIN_AFTER_S = 2.0
 MIB = 1 << 20
 
 MAX_GROWTH = 0.05
@@ -32,10 +30,7 @@ MAX_GROWTH_BYTES = 16 * MIB
 MAX_LAG_S = 2.0
 """Lag may grow by as many seconds of load between the last two quarters."""
 
-_STORED = """
-    SELECT coalesce(sum(next_offset), 0)::bigint, coalesce(sum(written), 0)::bigint
-    FROM progress WHERE topic = %s
-"""
+_STORED = "SELECT coalesce(sum(written), 0)::bigint FROM pipeline_progress WHERE topic = %s"
 _SIZES = (
     "SELECT hypertable_size('readings'), pg_database_size(current_database()), pg_current_wal_lsn() - '0/0'"
 )
@@ -90,27 +85,28 @@ class Watcher:
         session: psycopg.Connection[tuple[Any, ...]],
         worker: BenchmarkWorker,
         plan: Plan,
+        start_s: float,
     ) -> None:
         self._session = session
         self._worker = psutil.Process(worker.pid)
         self._plan = plan
+        self._start_s = start_s
         self._meter = CpuMeter({"worker": [worker.pid], **service_pids()})
         self._last = (time.time(), self._meter.read())
         self._first_wal = 0
 
     def sample(self) -> Sample:
         """Look at everything."""
-        ends = sum(log_ends(self._plan.topic).values())
-        ((next_offsets, written),) = self._session.execute(_STORED, (self._plan.topic,)).fetchall()
+        lag = lag_records(self._session, self._plan.topic)
+        ((written,),) = self._session.execute(_STORED, (self._plan.topic,)).fetchall()
         ((table, database, wal),) = self._session.execute(_SIZES).fetchall()
         self._first_wal = self._first_wal or int(wal)
         cores = self._cores()
-        lag = max(0, ends - next_offsets)
         return Sample(
-            at_s=round(time.time() - self._plan.start_s, 3),
+            at_s=round(time.time() - self._start_s, 3),
             stored=written,
             lag_records=lag,
-            lag_s=round(lag * self._plan.batch / self._plan.rate, 3),
+            lag_s=round(lag / self._plan.messages_per_s, 3),
             worker_bytes=self._worker.memory_info().rss,
             table_bytes=table,
             database_bytes=database,
@@ -139,11 +135,10 @@ def measure(
         psycopg.connect(dsn, autocommit=True) as session,
     ):
         wait_until_ready([worker])
-        start_s = time.time() + BEGIN_AFTER_S
-        plan = Plan(Settings().kafka, topic, rate, 60 * minutes, start_s, series, batch)
-        with sending(plan) as sent:
+        plan = Plan(Settings().kafka, topic, rate, 60 * minutes, series, batch, marked=False)
+        with sending(plan) as (start_s, sent):
             time.sleep(max(0.0, start_s - time.time()))
-            watcher, samples = Watcher(session, worker, plan), []
+            watcher, samples = Watcher(session, worker, plan, start_s), []
             while time.time() < start_s + plan.seconds:
                 time.sleep(every_s)
                 worker.check()
@@ -151,7 +146,7 @@ def measure(
                 last = samples[-1]
                 size = f"{last.worker_bytes / MIB:.0f} MiB"
                 say(f"{last.at_s:.0f} s: {last.stored:,} stored, {size}, lag {last.lag_s} s")
-            followed = sent.result(every_s + plan.seconds)
+            followed = sent.get(every_s + plan.seconds)
     faults = judge(samples, memory_fills_after_s(rate))
     return summed_up(plan, samples, faults, followed.slip_p99_ms), faults
 

@@ -19,11 +19,16 @@ SOAK_LINES = {
     "postgres_cores": "cores used by Postgres",
 }
 PERCENTILES = ("p50_ms", "p99_ms", "p99.9_ms")
+LATENCY_FIELDS = (*PERCENTILES, "max_ms", "samples")
+WAYS = {"": "visible", "derived_": "derived"}
+"""What a reading's ways are called, by what their fields begin with."""
 
 
 def tables_of(report: Report) -> Iterator[Table]:
-    """Yield the figures, what they cost in CPU, and what each stage took; each where it is known."""
+    """Yield the figures, latencies, costs in CPU, and what each stage took; each where it is known."""
     yield _figures(report.results)
+    if timed := list(_latencies(report.results)):
+        yield _percentiles(timed)
     costed = [result for result in report.results if result.get("cpu_s_per_million")]
     if costed:
         yield _costs(costed)
@@ -34,10 +39,31 @@ def tables_of(report: Report) -> Iterator[Table]:
 
 def _figures(results: Sequence[Mapping[str, Any]]) -> Table:
     fields = _names(result for result in results)
-    shown = [name for name in fields if any(_is_figure(result.get(name)) for result in results)]
+    elsewhere = {prefix + name for prefix in WAYS for name in LATENCY_FIELDS}
+    shown = [
+        name
+        for name in fields
+        if name not in elsewhere and any(_is_figure(result.get(name)) for result in results)
+    ]
     table = _table("", *(name.replace("_", " ") for name in shown))
     for result in results:
         table.add_row(result["name"], *(_figure(result.get(name)) for name in shown))
+    return table
+
+
+def _latencies(results: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the latencies of each way at each rate, under the same names."""
+    for result in results:
+        for prefix, way in WAYS.items():
+            if prefix + "p50_ms" in result:
+                told = {name: result.get(prefix + name) for name in LATENCY_FIELDS}
+                yield {"name": f"{result['name']} {way}", **told}
+
+
+def _percentiles(timed: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("from schedule to", *(name.replace("_", " ") for name in LATENCY_FIELDS))
+    for each in timed:
+        table.add_row(each["name"], *(_figure(each[name]) for name in LATENCY_FIELDS))
     return table
 
 
@@ -74,11 +100,11 @@ def plot_of(report: Report) -> str:
         return line_chart(title, f"seconds; {where(report)}", xs, lines)
     if "p50_ms" in first:
         bars = [
-            Bar(f"{result['name']} {name.removesuffix('_ms')}", result[name], result[name], result[name])
-            for result in report.results
+            Bar(f"{each['name']} {name.removesuffix('_ms')}", each[name], each[name], each[name])
+            for each in _latencies(report.results)
             for name in PERCENTILES
         ]
-        return bar_chart(title, f"ms from schedule to SELECT; {where(report)}", bars)
+        return bar_chart(title, f"ms from schedule to SELECT, and to dead letter; {where(report)}", bars)
     if "ns_per_reading" in first:
         return bar_chart(title, f"ns a reading; {where(report)}", _bars(report.results, "ns_per_reading"))
     compared = [result for result in report.results if "share_of_raw_copy" in result]

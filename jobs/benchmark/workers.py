@@ -9,6 +9,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -36,7 +37,9 @@ class Stages(NamedTuple):
 class BenchmarkWorker(Companion):
     """One worker process whose pages are known."""
 
-    def __init__(self, number: int, topic: str, dsn: str, group: str, port: int) -> None:
+    def __init__(
+        self, number: int, topic: str, dsn: str, group: str, port: int, dead_letters: str | None = None
+    ) -> None:
         settings = Settings()
         self._pages = f"http://127.0.0.1:{port}"
         environment = {
@@ -45,6 +48,7 @@ class BenchmarkWorker(Companion):
             "STREAMGAUGE_WRITER_URL": as_writer(dsn),
             "STREAMGAUGE_REDIS_URL": settings.redis_url.get_secret_value(),
             "STREAMGAUGE_READINGS_TOPIC": topic,
+            "STREAMGAUGE_DEAD_LETTERS_TOPIC": dead_letters or settings.dead_letters_topic,
             "STREAMGAUGE_GROUP": group,
             "STREAMGAUGE_METRICS_PORT": str(port),
         }
@@ -55,6 +59,12 @@ class BenchmarkWorker(Companion):
         """Return what its stages took so far."""
         with urllib.request.urlopen(f"{self._pages}/metrics", timeout=ANSWER_S) as page:
             return stages_of(page.read().decode())
+
+    def peak_memory_bytes(self) -> int:
+        """Return the most memory that it had at once, as Linux tells it."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
+        (peak,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+        return 1024 * int(peak.split()[1])
 
     def ready(self) -> bool:
         """Tell whether it holds partitions."""
@@ -110,13 +120,18 @@ def wait_until_ready(workers: Sequence[BenchmarkWorker]) -> None:
 
 
 @contextmanager
-def workers_on(topic: str, dsn: str, count: int) -> Iterator[list[BenchmarkWorker]]:
-    """Start workers in a group of their own, and stop them afterwards."""
+def workers_on(
+    topic: str, dsn: str, count: int, dead_letters: str | None = None
+) -> Iterator[list[BenchmarkWorker]]:
+    """Start workers in a group of their own, and stop them afterwards.
+
+    Dead letters are told on the topic ``dead_letters``; without one, on that of the settings.
+    """
     group = f"{topic}.{uuid4().hex[:6]}"
     with ExitStack() as undo:
         started = []
         for number, port in enumerate(_free_ports(count)):
-            worker = BenchmarkWorker(number, topic, dsn, group, port)
+            worker = BenchmarkWorker(number, topic, dsn, group, port, dead_letters)
             undo.callback(worker.stop, STOP_WITHIN_S)
             started.append(worker)
         yield started

@@ -62,8 +62,12 @@ def test_latency_times_marked_readings() -> None:
     (result,) = latency.measure([500.0], 1.0, 1, 100, 100, 2, print)
 
     assert 0 < result["p50_ms"] <= result["p99_ms"] <= result["max_ms"]
-    assert result["samples"] >= 90
-    assert "generator" in result["cpu_s_per_million"]
+    assert 0 < result["derived_p50_ms"] <= result["derived_p99_ms"] <= result["derived_max_ms"]
+    assert 90 <= result["samples"] <= 100, "each once"
+    assert 8 <= result["derived_samples"] <= 10
+    assert 0 <= result["lag_s"] < 60
+    assert result["worker_mib"] > 10
+    assert {"generator", "client"} <= set(result["cpu_s_per_million"])
 
 
 def test_scale_measures_repeats() -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import schemas
 from schemas.encode import (
     BatchEncoder,
+    Instants,
     SeriesRef,
     encode_batch,
     encode_json,
@@ -222,6 +223,18 @@ def test_an_encoder_takes_arrays_and_lists_alike() -> None:
     )
 
     assert of_arrays == of_lists
+
+
+def test_batches_that_share_their_instants_are_what_they_would_be_alone() -> None:
+    index, time_us = [1, 0, 1], [BASE_US, BASE_US, BASE_US + 1]
+    shared = Instants(index, time_us)
+    for name, value in (("pump-1", [1.0, 2.0, 3.0]), ("pump-2", [4.0, 5.0, 6.0])):
+        encoder = BatchEncoder("gw-1", [SeriesRef(name, "rpm"), SeriesRef(name, "flow")])
+        alone = encoder.encode(series_index=index, time_us=time_us, value=value, first_sequence=7)
+
+        assert encoder.encode_at(shared, value, first_sequence=7) == alone
+    with pytest.raises(ValueError, match="series_index must lie within 0 and 0"):
+        BatchEncoder("gw-1", [SeriesRef("pump-3", "rpm")]).encode_at(shared, [1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,9 @@ def test_each_series_has_each_event_time_once(load: Load) -> None:
     seen = [
         (block.asset.source, index, time_us)
         for block in blocks(load)
-        for index, time_us in zip(block.series_index.tolist(), block.time_us.tolist(), strict=True)
+        for index, time_us in zip(
+            block.instants.series_index.tolist(), block.instants.time_us.tolist(), strict=True
+        )
     ]
 
     assert len(seen) == len(set(seen)) == load.readings
@@ -73,7 +75,7 @@ def test_there_are_as_many_series_and_producers_as_asked_for(load: Load) -> None
 
 @given(LOADS)
 def test_times_end_about_where_the_load_says(load: Load) -> None:
-    last = max(int(block.time_us.max()) for block in blocks(load))
+    last = max(int(block.instants.time_us.max()) for block in blocks(load))
 
     # Assets take turns by whole batches, so one of them may be a batch ahead of the others.
     assert load.start_us <= last <= load.last_us + (load.batch + 1) * load.interval_us

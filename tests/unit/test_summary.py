@@ -26,7 +26,21 @@ RESULTS: dict[str, list[dict[str, Any]]] = {
             "stages_us_per_reading": {"elapsed": {"copy": 1.2}, "cpu": {"copy": 0.1, "fetch": 0.07}},
         },
     ],
-    "latency": [{"name": "20,000/s", **RATE, "p50_ms": 30.0, "p99_ms": 60.0, "p99.9_ms": 80.0}],
+    "latency": [
+        {
+            "name": "20,000/s",
+            **RATE,
+            "p50_ms": 30.0,
+            "p99_ms": 60.0,
+            "p99.9_ms": 80.0,
+            "max_ms": 90.0,
+            "samples": 3_000,
+            "derived_p50_ms": 35.0,
+            "derived_p99_ms": 66.5,
+            "derived_p99.9_ms": 85.0,
+            "lag_s": 0.125,
+        }
+    ],
     "micro": [{"name": "validate", "ns_per_reading": 12.0, "lowest": 11.0, "highest": 13.0}],
     "soak": [
         {
@@ -77,3 +91,15 @@ def test_a_stage_without_elapsed_time_shows_its_cpu_time() -> None:
 
     assert "0.1 (1.2)" in text
     assert "0.07" in text
+
+
+def test_latencies_have_a_table_of_their_own_with_a_line_for_each_way() -> None:
+    report = Report("latency", MACHINE, {}, RESULTS["latency"])
+    figures, latencies = (line for line in printed(report).split("from schedule to"))
+
+    assert "0.125" in figures
+    assert "60" not in figures
+    visible, derived = (line.split() for line in latencies.splitlines() if "/s" in line)
+    assert visible == ["20,000/s", "visible", "30", "60", "80", "90", "3,000"]
+    assert derived == ["20,000/s", "derived", "35", "66.5", "85"]
+    assert "20,000/s derived p99.9" in plot_of(report)
