@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
 
 from sinks.protocols import Flush, Part, Written
-from streams.core.batch import Columns, Float64, Int16, Int32, Int64
+from streams.core.batch import Columns, Int32
 from streams.core.deduplicate import Disposition
-from streams.core.partition import Outcome, PartitionHistory, PartitionMemory
+from streams.core.partition import Outcome, PartitionHistory, PartitionMemory, Reached
+from streams.core.producers import Report
 from streams.core.rejection import Reason, Rejection
 from streams.core.validate import reading_payload
+
+SLICE_ROWS = 16_384
+GROWTH = 4
 
 REFUSED = -1
 """Stands for a series that a sink does not take: its tenant has as many as it may have."""
@@ -21,72 +25,85 @@ REFUSED = -1
 
 @dataclass(frozen=True, slots=True)
 class JudgedPart:
-    """One part of a flush, decided on. ``foreign`` are readings of series that other partitions own."""
+    """One part of a flush, decided on, slice by slice.
+
+    ``foreign`` are readings of series that other partitions own.
+    """
 
     part: Part
-    outcome: Outcome
+    outcomes: Sequence[Outcome]
     rejections: list[Rejection]
     foreign: Columns
     foreign_home: Int32
 
     @property
-    def series_id(self) -> Int32:
-        """Series of the readings to store, in their order."""
-        return self.outcome.rows.series_id[self.outcome.judgement.written]
+    def reached(self) -> Reached:
+        """How far event time has come with this part."""
+        return self.outcomes[-1].reached
 
     @property
-    def time_us(self) -> Int64:
-        """Event times of the readings to store."""
-        return self.outcome.rows.time_us[self.outcome.judgement.written]
+    def late_by(self) -> list[int]:
+        """How many readings to store were late, by how late."""
+        return [sum(counts) for counts in zip(*(outcome.late_by for outcome in self.outcomes), strict=True)]
 
     @property
-    def value(self) -> Float64:
-        """Values of the readings to store."""
-        return self.outcome.judgement.value[self.outcome.judgement.written]
-
-    @property
-    def quality(self) -> Int16:
-        """Qualities of the readings to store."""
-        return self.outcome.judgement.quality[self.outcome.judgement.written]
+    def reports(self) -> list[Report]:
+        """What was heard of producers, in the order in which it was."""
+        return [report for outcome in self.outcomes for report in outcome.reports]
 
     @property
     def counts(self) -> Written:
         """How many readings came to what."""
         return Written(
-            readings=len(self.outcome.judgement.written),
+            readings=sum(len(outcome.judgement.written) for outcome in self.outcomes),
             dead_letters=len(self.rejections),
-            duplicates=self.outcome.count(Disposition.DUPLICATE),
-            corrections=self.outcome.count(Disposition.CORRECTION),
+            duplicates=self._count(Disposition.DUPLICATE),
+            corrections=self._count(Disposition.CORRECTION),
             forwarded=len(self.foreign),
-            late=int(np.count_nonzero(self.outcome.late)),
-            released=len(self.outcome.released.time_us),
+            late=sum(self.late_by),
+            released=sum(len(outcome.released.time_us) for outcome in self.outcomes),
         )
 
+    def _count(self, disposition: Disposition) -> int:
+        return sum(outcome.count(disposition) for outcome in self.outcomes)
 
-def judge_part(
-    flush: Flush,
-    part: Part,
-    columns: Columns,
-    series_id: Int32,
-    home: Int32,
-    own_home: int,
-    memory: PartitionMemory,
-    history: PartitionHistory,
-) -> JudgedPart:
-    """Sort out what is refused and what belongs to other partitions, and judge the rest.
 
-    Tells ``part`` which of its readings are refused.
-    """
-    refused = series_id == REFUSED
-    own = (home == own_home) & ~refused
-    foreign = ~own & ~refused
-    outcome = memory.judge(columns, series_id, flush.series, flush.producers, history, own)
-    part.refused = [
-        *(_series_limit(columns, row, flush) for row in np.flatnonzero(refused).tolist()),
-        *outcome.rejections,
-    ]
-    rejections = sorted([*part.rejections, *part.refused], key=attrgetter("offset", "index"))
-    return JudgedPart(part, outcome, rejections, columns.take(foreign), home[foreign])
+@dataclass(frozen=True, slots=True)
+class ResolvedPart:
+    """One part of a flush whose series are known: the number of each reading's series, and of its home."""
+
+    part: Part
+    columns: Columns
+    series_id: Int32
+    home: Int32
+    own_home: int
+
+    def judge(
+        self,
+        flush: Flush,
+        memory: PartitionMemory,
+        history: PartitionHistory,
+        rows: slice = slice(None),
+    ) -> Outcome:
+        """Judge some of the readings; ``memory`` has taken in what came of those before them."""
+        series_id = self.series_id[rows]
+        own = (self.home[rows] == self.own_home) & (series_id != REFUSED)
+        columns = self.columns.take(rows)
+        return memory.judge(columns, series_id, flush.series, flush.producers, history, own)
+
+    def judged(self, flush: Flush, outcomes: Sequence[Outcome]) -> JudgedPart:
+        """Sort out what is refused and what belongs to other partitions, when all is judged.
+
+        Tells the part which of its readings are refused.
+        """
+        part, refused = self.part, self.series_id == REFUSED
+        foreign = (self.home != self.own_home) & ~refused
+        part.refused = [
+            *(_series_limit(self.columns, row, flush) for row in np.flatnonzero(refused).tolist()),
+            *(rejection for outcome in outcomes for rejection in outcome.rejections),
+        ]
+        rejections = sorted([*part.rejections, *part.refused], key=attrgetter("offset", "index"))
+        return JudgedPart(part, outcomes, rejections, self.columns.take(foreign), self.home[foreign])
 
 
 def _series_limit(columns: Columns, row: int, flush: Flush) -> Rejection:
@@ -98,6 +115,22 @@ def _series_limit(columns: Columns, row: int, flush: Flush) -> Rejection:
         f"tenant {tenant!r} has as many series as max_series_per_tenant allows",
         reading_payload(columns, row, flush.series, flush.producers),
     )
+
+
+def slices(rows: int, first: int = SLICE_ROWS) -> Iterator[slice]:
+    """Cut so many readings into slices of ``first``, then four times as many each time; at least one.
+
+    While the first is judged nothing can be stored, so it is short. Storing takes several times as long
+    as judging, and longer slices make longer runs of a series, which are stored faster.
+
+    >>> [(rows.start, rows.stop) for rows in slices(100, first=10)]
+    [(0, 10), (10, 50), (50, 100)]
+    """
+    start, length = 0, first
+    while rows - start > length:
+        yield slice(start, start + length)
+        start, length = start + length, GROWTH * length
+    yield slice(start, rows)
 
 
 def total(parts: Sequence[JudgedPart]) -> Written:

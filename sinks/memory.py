@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sinks.judging import REFUSED, JudgedPart, judge_part, total
+from sinks.judging import REFUSED, JudgedPart, ResolvedPart, total
 from sinks.protocols import LOOK_BACK, Fenced, Flush, HaltKind, Part, Partition, Progress, Suspicion, Written
 from streams.core.batch import Columns, Int64, Points
 from streams.core.deduplicate import KEPT_FOREVER_US, Deduplicator, Version
@@ -240,16 +240,11 @@ class MemorySink:
         memory = self._store.memories.setdefault(
             part.partition, PartitionMemory(Deduplicator(0, nothing, nothing, KEPT_FOREVER_US))
         )
-        return judge_part(
-            flush,
-            part,
-            columns,
-            series_id,
-            np.array(homes, np.int32),
-            self._home(part.partition),
-            memory,
-            StoreHistory(self._store, part.partition),
+        resolved = ResolvedPart(
+            part, columns, series_id, np.array(homes, np.int32), self._home(part.partition)
         )
+        history = StoreHistory(self._store, part.partition)
+        return resolved.judged(flush, [resolved.judge(flush, memory, history)])
 
     def _home(self, partition: Partition) -> int:
         return sorted({*self._store.progress, *self._store.homes, partition}).index(partition)
@@ -265,35 +260,29 @@ class MemorySink:
         return list(known).index(key[:3])
 
     def _store_part(self, judged: JudgedPart) -> None:
-        store, part, judgement = self._store, judged.part, judged.outcome.judgement
+        store, part, (outcome,) = self._store, judged.part, judged.outcomes
         names = list(store.attributes)
-        written = zip(
-            judged.series_id.tolist(),
-            judged.time_us.tolist(),
-            judged.value.tolist(),
-            judged.quality.tolist(),
-            judged.outcome.late.tolist(),
-            strict=True,
-        )
+        columns = (column.tolist() for column in (*outcome.stored, outcome.late))
+        written = zip(*columns, strict=True)
         for series_id, time_us, *content in written:
             store.stored[series_id, time_us] = StoredReading(names[series_id], time_us, *content)
-        for version in judgement.corrected:
+        for version in outcome.judgement.corrected:
             identity = version.series_id, version.time_us
             store.stored[identity] = replace(
                 store.stored[identity], value=version.value, quality=version.quality
             )
         for series_id, bucket_us in zip(
-            judged.outcome.dirty.series_id.tolist(), judged.outcome.dirty.bucket_us.tolist(), strict=True
+            outcome.dirty.series_id.tolist(), outcome.dirty.bucket_us.tolist(), strict=True
         ):
             store.dirty.append((names[series_id], bucket_us))
-        for up_to_s, count in zip((*LATE_BY_S, math.inf), judged.outcome.late_by, strict=True):
+        for up_to_s, count in zip((*LATE_BY_S, math.inf), outcome.late_by, strict=True):
             store.late_by[part.partition, up_to_s] += count
-        store.versions.update(judgement.versions)
+        store.versions.update(outcome.judgement.versions)
         store.dead_letters += [(part.partition, rejection) for rejection in judged.rejections]
         for home in np.unique(judged.foreign_home).tolist():
             homes = sorted({*store.progress, *store.homes, part.partition})
             store.outbox.append((homes[home], judged.foreign.take(judged.foreign_home == home)))
-        store.memories[part.partition].apply(judged.outcome)
+        store.memories[part.partition].apply(outcome)
         store.progress[part.partition] = replace(store.progress[part.partition], next_offset=part.next)
 
 

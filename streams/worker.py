@@ -53,6 +53,7 @@ RELAY_S = 1.0
 STATUS_EVERY_S = 1.0
 STATUS_TTL_S = 5.0
 GC_THRESHOLDS = 50_000, 20, 100
+SWITCH_S = 0.001
 
 
 class Worker:
@@ -112,6 +113,8 @@ class Worker:
         try:
             await app.start()
             spare_garbage_collection()
+            # The thread that stores waits for that which decodes, where nothing is stored meanwhile.
+            sys.setswitchinterval(SWITCH_S)
             agent.seeker = app.chunk_consumer
             await self._until_ended(app, stop, fatal)
             await self._leave(app, agent)

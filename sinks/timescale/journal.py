@@ -66,7 +66,7 @@ class Journal:
     def note(self, session: Connection, memory: PartitionMemory, end: int, reports: Sequence[Report]) -> None:
         """Write what a flush up to offset ``end`` heard; sums up what is before it when that is due.
 
-        ``memory`` is as before the flush.
+        ``memory`` has taken the flush in.
         """
         self._summing_up = self._is_due()
         if self._summing_up:

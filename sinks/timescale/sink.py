@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import psycopg
 from psycopg import errors
 
 from schemas.topics import DEAD_LETTERS
-from sinks.judging import JudgedPart, judge_part, total
+from sinks.judging import SLICE_ROWS, JudgedPart, ResolvedPart, slices, total
 from sinks.protocols import (
     Flush,
     HaltKind,
@@ -27,7 +26,7 @@ from sinks.timescale.dead_letters import copy_dead_letters
 from sinks.timescale.history import DatabaseHistory, kept_from_us, load_memory
 from sinks.timescale.journal import Journal, load_journal
 from sinks.timescale.migrate import lacking
-from sinks.timescale.registry import Resolved, SeriesRegistry
+from sinks.timescale.registry import SeriesRegistry
 from sinks.timescale.session import Connection, connect, translated
 from streams.core.batch import Columns
 from streams.core.deduplicate import KEPT_FOREVER_US
@@ -42,11 +41,15 @@ MEMORY_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much a sink may hold: series of one tenant, bytes to remember identities in, and to order in."""
+    """How much a sink may hold: series of one tenant, bytes to remember identities in, and to order in.
+
+    ``slice_rows``: so many readings of a part are judged first, see :func:`~sinks.judging.slices`.
+    """
 
     max_series_per_tenant: int = 1_000_000
     memory_bytes: int = MEMORY_BYTES
     reorder_bytes: int = REORDER_BYTES
+    slice_rows: int = SLICE_ROWS
 
 
 class TimescaleSink:
@@ -139,7 +142,6 @@ class TimescaleSink:
             parts = self._copy(session, flush, resolved)
             reach(Point.AFTER_COPY)
             with self._timed("journal"):
-                transaction.store_corrections(session, parts)
                 transaction.mark_dirty(session, parts)
                 copy_dead_letters(session, parts, self._dead_letters_topic)
                 transaction.forward(session, flush, parts, self._registry.homes)
@@ -150,9 +152,8 @@ class TimescaleSink:
             with self._timed("commit"):
                 transaction.advance_and_commit(session, parts, self._kept_from_us)
             reach(Point.AFTER_COMMIT)
-            with self._timed("deduplicate"):
-                for part in parts:
-                    self._committed(part)
+            for part in parts:
+                self._committed(part)
             self._attempting -= self._sent.keys()
             self._sent = {}
         return total(parts)
@@ -204,44 +205,40 @@ class TimescaleSink:
 
     def _committed(self, part: JudgedPart) -> None:
         known = self._known[part.part.partition]
-        known.committed(part)
+        known.journal.committed(part.reports)
         if known.memory.is_overgrown:
             self._known.pop(part.part.partition)
 
-    def _resolve(self, session: Connection, flush: Flush, part: Part) -> _ResolvedPart:
+    def _resolve(self, session: Connection, flush: Flush, part: Part) -> ResolvedPart:
         with self._timed("resolve"):
             columns = Columns.concat(part.columns)
             series = self._registry.resolve(session, flush.series, columns.series, part.partition)
             if series.adopted:
                 self._known.pop(part.partition, None)
-            return _ResolvedPart(
-                part, columns, series, self._knowledge(session, part.partition, part.epoch).memory
+            self._knowledge(session, part.partition, part.epoch)
+            return ResolvedPart(
+                part, columns, series.series_id, series.home, self._registry.home(part.partition)
             )
 
-    def _copy(self, session: Connection, flush: Flush, resolved: Iterable[_ResolvedPart]) -> list[JudgedPart]:
-        """Judge part by part, and have the readings of one stored while the next is judged."""
+    def _copy(self, session: Connection, flush: Flush, resolved: Iterable[ResolvedPart]) -> list[JudgedPart]:
+        """Judge slice by slice, and have the readings of one stored while the next is judged.
+
+        Memory takes each in at once, before it is committed: any failure makes it forget everything.
+        """
         parts = []
         with transaction.ReadingsCopy(session, self._timed) as copy:
-            # Nothing is stored while the first is judged.
-            for part in sorted(resolved, key=lambda part: len(part.columns)):
-                parts.append(self._judge(flush, part, copy))
-                copy.send(parts[-1])
+            for part in resolved:
+                memory = self._known[part.part.partition].memory
+                history, outcomes = DatabaseHistory(copy.session, part.part.partition), []
+                for rows in slices(len(part.columns), self._bounds.slice_rows):
+                    with self._timed("deduplicate"):
+                        outcomes.append(part.judge(flush, memory, history, rows))
+                    copy.send(outcomes[-1])
+                    with self._timed("deduplicate"):
+                        memory.apply(outcomes[-1])
+                parts.append(part.judged(flush, outcomes))
             copy.land()
         return parts
-
-    def _judge(self, flush: Flush, resolved: _ResolvedPart, copy: transaction.ReadingsCopy) -> JudgedPart:
-        part, columns, series, memory = resolved
-        with self._timed("deduplicate"):
-            return judge_part(
-                flush,
-                part,
-                columns,
-                series.series_id,
-                series.home,
-                self._registry.home(part.partition),
-                memory,
-                DatabaseHistory(copy.session, part.partition),
-            )
 
     def _knowledge(self, session: Connection, partition: Partition, epoch: int) -> _Known:
         known = self._known.get(partition)
@@ -259,15 +256,6 @@ class TimescaleSink:
             )
 
 
-class _ResolvedPart(NamedTuple):
-    """One part of a flush, and all that must be known to judge it."""
-
-    part: Part
-    columns: Columns
-    series: Resolved
-    memory: PartitionMemory
-
-
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What is remembered of one partition, under the epoch that makes it true."""
@@ -277,12 +265,7 @@ class _Known:
     journal: Journal
 
     def note(self, session: Connection, judged: JudgedPart) -> None:
-        part = judged.part
-        self.journal.note(session, self.memory, part.next, judged.outcome.reports)
-
-    def committed(self, judged: JudgedPart) -> None:
-        self.journal.committed(judged.outcome.reports)
-        self.memory.apply(judged.outcome)
+        self.journal.note(session, self.memory, judged.part.next, judged.reports)
 
 
 def _check_schema(session: Connection) -> None:

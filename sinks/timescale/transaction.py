@@ -24,9 +24,10 @@ from sinks.timescale.copy import (
 )
 from sinks.timescale.session import Connection
 from sinks.timescale.times import timestamp, timestamp_or_null
-from streams.core.batch import Columns, Points
-from streams.core.deduplicate import KEPT_FOREVER_US
+from streams.core.batch import Columns
+from streams.core.deduplicate import KEPT_FOREVER_US, Judgement
 from streams.core.order import LATE_BY_S
+from streams.core.partition import Outcome
 from streams.core.pipeline import Timed
 from streams.failpoints import Point, is_on, reach
 
@@ -34,7 +35,7 @@ MAX_FORWARDED_IN_ONE = 100
 MAX_FORWARDED_BYTES = 60_000
 """A forwarded batch is split above it; settings may not bound messages lower."""
 
-_CORRECT = "UPDATE readings SET value = %s, quality = %s WHERE series_id = %s AND ts = %s"
+_CORRECTION = "UPDATE readings SET value = %s, quality = %s WHERE series_id = %s AND ts = %s"
 _COUNT_LATE = """
     INSERT INTO late_readings AS l (topic, partition, up_to_s, readings) VALUES (%s, %s, %s, %s)
     ON CONFLICT (topic, partition, up_to_s) DO UPDATE SET readings = l.readings + excluded.readings
@@ -50,11 +51,10 @@ COMMIT = "SET LOCAL synchronous_commit TO off; COMMIT"
 
 
 class ReadingsCopy:
-    """The new readings of a flush on their way into the table, part by part.
+    """What a flush found new on its way into the table, outcome by outcome.
 
-    The database stores one part while the next is judged, which is most of what a worker has to do
-    meanwhile. Rows of one part are sorted, and no two parts share a series. Those that are late follow
-    at the end, with another column.
+    The database stores one while the next is found, which is most of what a worker has to do meanwhile.
+    Rows of one are sorted. Those that are late, with another column, and corrections follow.
     """
 
     def __init__(self, session: Connection, timed: Timed) -> None:
@@ -62,6 +62,7 @@ class ReadingsCopy:
         self._timed = timed
         self._stream = CopyStream(session, READINGS)
         self._late: list[Rows] = []
+        self._judgements: list[Judgement] = []
 
     def __enter__(self) -> Self:
         self._stream.__enter__()
@@ -70,48 +71,34 @@ class ReadingsCopy:
     def __exit__(self, *error: Any) -> None:
         self._stream.__exit__(*error)
 
-    def send(self, judged: JudgedPart) -> None:
-        """Have the readings of one part copied."""
+    def send(self, outcome: Outcome) -> None:
+        """Have what is new copied."""
         with self._timed("encode"):
-            points = Points(judged.series_id, judged.time_us, judged.value, judged.quality)
-            late = judged.outcome.late
+            points, late = outcome.stored, outcome.late
             if late.any():
                 self._late.append(encode_readings(*points.take(late), late[late]))
                 points = points.take(~late)
             rows = encode_readings(*points)
+        self._judgements.append(outcome.judgement)
         self._stream.send(rows)
 
     def session(self) -> Connection:
-        """Return the connection for a question in between, once what was sent is stored."""
-        return self._stream.land()
+        """Return the connection for a question in between, when the database holds what was sent."""
+        self.land()
+        return self._session
 
     def land(self) -> None:
         """Wait until all is stored."""
         with self._timed("copy"):
-            session = self._stream.land()
+            self._stream.land()
             for rows in self._late:
-                copy_rows(session, FLAGGED_READINGS, rows)
+                copy_rows(self._session, FLAGGED_READINGS, rows)
+            _correct(self._session, self._judgements)
+            self._late, self._judgements = [], []
 
 
-def mark_dirty(session: Connection, parts: Sequence[JudgedPart]) -> None:
-    """Mark what is to be computed again because something came late, and count by how late."""
-    series_id = np.concatenate([part.outcome.dirty.series_id for part in parts])
-    bucket_us = np.concatenate([part.outcome.dirty.bucket_us for part in parts])
-    copy_rows(session, DIRTY_BUCKETS, encode_buckets(series_id, bucket_us))
-    counted = [
-        (part.part.partition.topic, part.part.partition.number, up_to_s, count)
-        for part in parts
-        for up_to_s, count in zip((*LATE_BY_S, np.inf), part.outcome.late_by, strict=True)
-        if count
-    ]
-    if counted:
-        with session.cursor() as cursor:
-            cursor.executemany(_COUNT_LATE, counted)
-
-
-def store_corrections(session: Connection, parts: Sequence[JudgedPart]) -> None:
+def _correct(session: Connection, judgements: Sequence[Judgement]) -> None:
     """Replace the values of corrected readings, and keep every version of them."""
-    judgements = [part.outcome.judgement for part in parts]
     corrected = [
         (version.value, version.quality, version.series_id, timestamp(version.time_us))
         for judgement in judgements
@@ -124,9 +111,26 @@ def store_corrections(session: Connection, parts: Sequence[JudgedPart]) -> None:
     ]
     with session.cursor() as cursor:
         if corrected:
-            cursor.executemany(_CORRECT, corrected)
+            cursor.executemany(_CORRECTION, corrected)
         if versions:
             cursor.executemany(_VERSION, versions)
+
+
+def mark_dirty(session: Connection, parts: Sequence[JudgedPart]) -> None:
+    """Mark what is to be computed again because something came late, and count by how late."""
+    dirty = [outcome.dirty for part in parts for outcome in part.outcomes]
+    series_id = np.concatenate([some.series_id for some in dirty])
+    bucket_us = np.concatenate([some.bucket_us for some in dirty])
+    copy_rows(session, DIRTY_BUCKETS, encode_buckets(series_id, bucket_us))
+    counted = [
+        (part.part.partition.topic, part.part.partition.number, up_to_s, count)
+        for part in parts
+        for up_to_s, count in zip((*LATE_BY_S, np.inf), part.late_by, strict=True)
+        if count
+    ]
+    if counted:
+        with session.cursor() as cursor:
+            cursor.executemany(_COUNT_LATE, counted)
 
 
 def forward(
@@ -205,7 +209,7 @@ def advance_and_commit(session: Connection, parts: Sequence[JudgedPart], kept_fr
     for judged in sorted(parts, key=lambda judged: judged.part.partition):
         part = judged.part
         arguments += [part.partition.topic, part.partition.number, part.epoch, part.base, part.next]
-        clock_ms, era, watermark_us, released_us = judged.outcome.reached
+        clock_ms, era, watermark_us, released_us = judged.reached
         arguments += [
             kept_from,
             None if clock_ms is None else timestamp(1000 * clock_ms),

@@ -73,6 +73,13 @@ class Outcome:
         return int(np.count_nonzero(self.judgement.disposition == disposition))
 
     @property
+    def stored(self) -> Points:
+        """Readings to store, by series, then time."""
+        rows, judgement = self.rows, self.judgement
+        points = Points(rows.series_id, rows.time_us, judgement.value, judgement.quality)
+        return points.take(judgement.written)
+
+    @property
     def released(self) -> Points:
         """Readings that come next in the order of their series, by series, then time."""
         return self.release.points

@@ -12,6 +12,7 @@ from faust.types import TP
 from psycopg import Error
 
 import sinks.outbox
+from sinks.judging import ResolvedPart
 from sinks.protocols import Flush, Part, Partition, Progress, SinkUnavailable, Written
 from sinks.timescale import history, sink, transaction
 from sinks.timescale.outbox import Message, mark_sent, next_messages
@@ -42,23 +43,32 @@ class Mutant:
 def offset_before_copy() -> None:
     """Commit the offset first, and the readings after it."""
     advance, copying = transaction.advance_and_commit, transaction.ReadingsCopy
-    send, land = copying.send, copying.land
+    send, land, judged = copying.send, copying.land, ResolvedPart.judged
+    outcomes: list[Any] = []
     parts: list[Any] = []
 
-    def hold(self: Any, judged: Any) -> None:
-        parts.append(judged)
+    def hold(self: Any, outcome: Any) -> None:
+        outcomes.append(outcome)
+
+    def note(self: Any, flush: Any, found: Any) -> Any:
+        parts.append(judged(self, flush, found))
+        return parts[-1]
 
     def land_late(self: Any) -> None:
-        advance(self.session(), parts, KEPT_FOREVER_US)
-        self.session().execute("BEGIN")
-        while parts:
-            send(self, parts.pop())
+        if parts:
+            advance(self._session, parts, KEPT_FOREVER_US)
+            self._session.execute("BEGIN")
+            for outcome in outcomes:
+                send(self, outcome)
+            parts.clear()
+            outcomes.clear()
         land(self)
 
     def commit(session: Any, parts: Any, kept_from_us: int) -> None:
         session.execute("COMMIT")
 
     _set(copying, "send", hold)
+    _set(ResolvedPart, "judged", note)
     _set(copying, "land", land_late)
     _set(transaction, "advance_and_commit", commit)
 

@@ -83,7 +83,9 @@ class TimescalePlace:
         self._look.execute(f"TRUNCATE {EVERYTHING}")
 
     def sink(self, owner: str, max_series_per_tenant: int = 1000) -> ReadingsSink:
-        self._sinks.append(TimescaleSink(self._writer_dsn, owner, Bounds(max_series_per_tenant)))
+        # Slices of 1, 4, 16 readings: what comes of them together is what the whole would have come to.
+        bounds = Bounds(max_series_per_tenant, slice_rows=1)
+        self._sinks.append(TimescaleSink(self._writer_dsn, owner, bounds))
         return self._sinks[-1]
 
     def readings(self) -> list[StoredReading]:

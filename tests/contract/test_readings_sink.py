@@ -287,6 +287,23 @@ def test_a_late_correction_replaces_the_value_and_marks_its_minute(place: Place)
     assert [(reading.value, reading.late) for reading in place.readings()] == [(8.0, False), (9.0, False)]
 
 
+def test_what_one_flush_brings_of_one_late_identity_is_judged_in_turn(place: Place) -> None:
+    table = series_table("rpm")
+    former = place.sink("a")
+    former.claim(P0, "a", 0)
+    former.write(flush_of(table, Part(P0, 1, 0, 101, [stamped([0, 0], [0, 100], offset=[0, 100])])))
+    owner = place.sink("b")  # remembers nothing that is as old
+    owner.claim(P0, "b", 0)
+    again = stamped(
+        [0] * 6, [50] * 6, offset=[101] * 6, value=[1.0, 1.0, 2.0, 2.0, 3.0, 4.0], revision=[0, 0, 1, 1, 0, 2]
+    )
+    assert owner.write(flush_of(table, Part(P0, 2, 101, 102, [again]))) == Written(
+        1, dead_letters=1, duplicates=2, corrections=2, late=1, released=1
+    )
+    assert [(r.value, r.late) for r in place.readings()] == [(0.0, False), (4.0, True), (1.0, False)]
+    assert [letter.reason for _, letter in place.dead_letters()] == [Reason.CONFLICT]
+
+
 def test_the_next_owner_goes_on_with_the_watermark_and_what_was_not_released(place: Place) -> None:
     table = series_table("rpm", "load")
     former = place.sink("a")
