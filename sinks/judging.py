@@ -11,13 +11,18 @@ import numpy as np
 from sinks.protocols import Flush, Part, Written
 from streams.core.batch import Columns, Int32
 from streams.core.deduplicate import Disposition
+from streams.core.order import Dirty, dirty_buckets
 from streams.core.partition import Outcome, PartitionHistory, PartitionMemory, Reached
-from streams.core.producers import Report
+from streams.core.producers import Producer, Report
 from streams.core.rejection import Reason, Rejection
 from streams.core.validate import reading_payload
 
 SLICE_ROWS = 16_384
+"""So many readings of a part are judged first: while they are, nothing can be stored."""
+
 GROWTH = 4
+"""The next slice is so many times as long. Storing takes several times as long as judging, and the runs of
+a series in a longer slice are longer, which are stored faster."""
 
 REFUSED = -1
 """Stands for a series that a sink does not take: its tenant has as many as it may have."""
@@ -47,9 +52,20 @@ class JudgedPart:
         return [sum(counts) for counts in zip(*(outcome.late_by for outcome in self.outcomes), strict=True)]
 
     @property
+    def dirty(self) -> Dirty:
+        """The buckets that late readings and late corrections fall into, each once."""
+        series_id, bucket_us = zip(*(outcome.dirty for outcome in self.outcomes), strict=True)
+        return dirty_buckets(np.concatenate(series_id), np.concatenate(bucket_us))
+
+    @property
     def reports(self) -> list[Report]:
-        """What was heard of producers, in the order in which it was."""
-        return [report for outcome in self.outcomes for report in outcome.reports]
+        """What was heard of each producer."""
+        said: dict[Producer, Report] = {}
+        for report in (report for outcome in self.outcomes for report in outcome.reports):
+            before = said.get(report.producer)
+            spans = [*before.spans, *report.spans] if before else report.spans
+            said[report.producer] = report._replace(spans=spans)
+        return list(said.values())
 
     @property
     def counts(self) -> Written:
@@ -118,10 +134,7 @@ def _series_limit(columns: Columns, row: int, flush: Flush) -> Rejection:
 
 
 def slices(rows: int, first: int = SLICE_ROWS) -> Iterator[slice]:
-    """Cut so many readings into slices of ``first``, then four times as many each time; at least one.
-
-    While the first is judged nothing can be stored, so it is short. Storing takes several times as long
-    as judging, and longer slices make longer runs of a series, which are stored faster.
+    """Cut so many readings into slices of ``first``, then ``GROWTH`` times as many each time; at least one.
 
     >>> [(rows.start, rows.stop) for rows in slices(100, first=10)]
     [(0, 10), (10, 50), (50, 100)]

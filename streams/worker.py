@@ -113,7 +113,7 @@ class Worker:
         try:
             await app.start()
             spare_garbage_collection()
-            # The thread that stores waits for that which decodes, where nothing is stored meanwhile.
+            # With 5 ms, the thread that stores waited as long for the one that decodes, array after array.
             sys.setswitchinterval(SWITCH_S)
             agent.seeker = app.chunk_consumer
             await self._until_ended(app, stop, fatal)

@@ -236,7 +236,8 @@ class TimescaleSink:
                     copy.send(outcomes[-1])
                     with self._timed("deduplicate"):
                         memory.apply(outcomes[-1])
-                parts.append(part.judged(flush, outcomes))
+                with self._timed("deduplicate"):
+                    parts.append(part.judged(flush, outcomes))
             copy.land()
         return parts
 

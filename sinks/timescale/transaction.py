@@ -84,17 +84,20 @@ class ReadingsCopy:
 
     def session(self) -> Connection:
         """Return the connection for a question in between, when the database holds what was sent."""
-        self.land()
+        self._land()
         return self._session
 
     def land(self) -> None:
         """Wait until all is stored."""
         with self._timed("copy"):
-            self._stream.land()
-            for rows in self._late:
-                copy_rows(self._session, FLAGGED_READINGS, rows)
-            _correct(self._session, self._judgements)
-            self._late, self._judgements = [], []
+            self._land()
+
+    def _land(self) -> None:
+        self._stream.land()
+        for rows in self._late:
+            copy_rows(self._session, FLAGGED_READINGS, rows)
+        _correct(self._session, self._judgements)
+        self._late, self._judgements = [], []
 
 
 def _correct(session: Connection, judgements: Sequence[Judgement]) -> None:
@@ -118,7 +121,7 @@ def _correct(session: Connection, judgements: Sequence[Judgement]) -> None:
 
 def mark_dirty(session: Connection, parts: Sequence[JudgedPart]) -> None:
     """Mark what is to be computed again because something came late, and count by how late."""
-    dirty = [outcome.dirty for part in parts for outcome in part.outcomes]
+    dirty = [part.dirty for part in parts]
     series_id = np.concatenate([some.series_id for some in dirty])
     bucket_us = np.concatenate([some.bucket_us for some in dirty])
     copy_rows(session, DIRTY_BUCKETS, encode_buckets(series_id, bucket_us))

@@ -105,7 +105,7 @@ class Judgement:
 class Deduplicator:
     """Judges the readings of one partition, whose series nobody else writes.
 
-    :meth:`judge` changes nothing; :meth:`apply` takes a judgement in once it is committed.
+    :meth:`judge` changes nothing; :meth:`apply` takes a judgement in.
     ``latest_us`` is the latest event time stored of each ``series_id``, ``newest_us`` of them all.
     ``floor_us``: what is earlier has left the database, and a repeat of it cannot be told from a first
     arrival.
@@ -131,7 +131,7 @@ class Deduplicator:
         return judgement
 
     def apply(self, rows: Rows, judgement: Judgement) -> None:
-        """Take in what a committed transaction stored."""
+        """Take in what was judged, and is stored."""
         written = judgement.written
         series_id, time_us = rows.series_id[written].astype(np.int64), rows.time_us[written]
         self.recent.add(series_id, time_us, judgement.value[written], judgement.quality[written])

@@ -55,7 +55,7 @@ class Release(NamedTuple):
 class ReorderBuffer:
     """Holds the readings of one partition back that the watermark has not passed.
 
-    :meth:`release` changes nothing; :meth:`apply` takes it in once it is committed. ``to_us`` is how far
+    :meth:`release` changes nothing; :meth:`apply` takes it in. ``to_us`` is how far
     readings are released already. Those of ``[to_us, cut)`` are in memory; those beyond the cut are left
     in the database, because there is no room for them or a former owner stored them, and are read back
     when the watermark gets there.
@@ -98,7 +98,7 @@ class ReorderBuffer:
         return Release(_in_order(_joined(gone)), to_us, tuple(kept), cut_us)
 
     def apply(self, release: Release) -> None:
-        """Take in what a committed transaction released."""
+        """Take in what was released."""
         self._runs, self._cut_us, self.to_us = release.kept, release.cut_us, release.to_us
 
     def _read_back(self, cut_us: int, newest_us: int, backlog: Backlog) -> tuple[list[Points], int]:

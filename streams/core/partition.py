@@ -49,12 +49,12 @@ class PartitionHistory(History, Backlog, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What becomes of the readings of one partition in one flush.
+    """What becomes of some readings of one partition, which one transaction stores.
 
     ``rejections`` are those of the readings that cannot be stored. ``late`` tells which of those to
     store, ``judgement.written``, the watermark had passed, and ``late_by`` counts them by how late.
     ``dirty`` are the buckets that they and late corrections fall into. Take it in with
-    :meth:`PartitionMemory.apply` once it is committed.
+    :meth:`PartitionMemory.apply` before the next are judged; whoever cannot commit it forgets that memory.
     """
 
     rows: Rows
@@ -162,7 +162,7 @@ class PartitionMemory:
         )
 
     def apply(self, outcome: Outcome) -> None:
-        """Take in what a committed transaction stored."""
+        """Take in what is stored, whether committed or still to be."""
         self._sequences.apply(outcome.spans)
         self._deduplicator.apply(outcome.rows, outcome.judgement)
         self._watermark = outcome.watermark

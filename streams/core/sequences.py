@@ -37,7 +37,7 @@ class Spans(NamedTuple):
 class Sequences:
     """The numbers seen of the producers of one partition.
 
-    :meth:`judge` changes nothing; :meth:`apply` takes spans in once they are committed. Producers are
+    :meth:`judge` changes nothing; :meth:`apply` takes spans in. Producers are
     small integers.
 
     >>> seen = Sequences()
@@ -82,7 +82,7 @@ class Sequences:
         return repeated, spans
 
     def apply(self, spans: Spans) -> None:
-        """Take in what a committed transaction saw, in the order in which :meth:`judge` told it."""
+        """Take in what was seen, in the order in which :meth:`judge` told it."""
         if not len(spans.producer):
             return
         self._grow(int(spans.producer.max()))

@@ -9,6 +9,7 @@ import faust
 from faust.types import Message
 
 from streams.transport.consumer import ChunkConsumer, ChunkTransport
+from streams.transport.fetch import MAX_FETCH_BYTES
 from streams.transport.owner import PartitionOwner
 from streams.transport.scheduler import ChunkScheduler
 
@@ -23,10 +24,6 @@ class ChunkSchema(faust.Schema[Any, Any]):
             return app.create_event(None, message.value, message.headers, message)
 
         return decode
-
-
-MAX_FETCH_BYTES = 262_144
-"""Of one partition at once. More made no worker faster, and took memory: it is decoded as a whole."""
 
 
 class ChunkApp(faust.App):

@@ -32,7 +32,11 @@ BACKLOG_WAIT_MS = 10
 """The same, while fetched records are at hand: one request at a time goes to a broker, and what is read
 to the end of its last fetch has to wait for it."""
 
-GATHERED_BYTES = 262_144
+MAX_FETCH_BYTES = 262_144
+"""Of one partition at once, or a single batch of a producer that is larger. More made no worker faster, and
+took memory: it is decoded as a whole."""
+
+GATHERED_BYTES = MAX_FETCH_BYTES
 """While records come, a broker gathers them up to so many bytes: each fetch costs as much as many records."""
 
 BUSY_FOR_S = 0.1

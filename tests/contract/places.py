@@ -6,6 +6,7 @@ from typing import Protocol
 
 import psycopg
 
+from sinks.judging import SLICE_ROWS
 from sinks.memory import MemorySink, MemoryStore, StoredReading
 from sinks.protocols import Partition, ReadingsSink
 from sinks.timescale.sink import Bounds, TimescaleSink
@@ -24,8 +25,8 @@ class Place(Protocol):
     def dead_letters(self) -> list[tuple[Partition, Rejection]]:
         """Return what is stored, by partition, offset and index."""
 
-    def dirty(self) -> set[tuple[str, int]]:
-        """Return the metrics, and the begins of their minutes in microseconds, that are marked dirty."""
+    def dirty(self) -> list[tuple[str, int]]:
+        """Return the dirty minutes, by metric and the microsecond in which each begins; sorted."""
 
     def late_by(self, partition: Partition) -> dict[float, int]:
         """Return how many late readings of a partition there are by how late they are."""
@@ -52,8 +53,8 @@ class MemoryPlace:
     def dead_letters(self) -> list[tuple[Partition, Rejection]]:
         return sorted(self._store.dead_letters, key=_in_log)
 
-    def dirty(self) -> set[tuple[str, int]]:
-        return {(name[2], bucket_us) for name, bucket_us in self._store.dirty}
+    def dirty(self) -> list[tuple[str, int]]:
+        return sorted((name[2], bucket_us) for name, bucket_us in self._store.dirty)
 
     def late_by(self, partition: Partition) -> dict[float, int]:
         counted = self._store.late_by.items()
@@ -75,16 +76,16 @@ EVERYTHING = (
 class TimescalePlace:
     """A migrated database, emptied."""
 
-    def __init__(self, owner_dsn: str, writer_dsn: str) -> None:
+    def __init__(self, owner_dsn: str, writer_dsn: str, slice_rows: int = SLICE_ROWS) -> None:
         self._writer_dsn = writer_dsn
+        self._slice_rows = slice_rows
         self._sinks: list[TimescaleSink] = []
         self._look = psycopg.connect(owner_dsn, autocommit=True)
         self._look.execute("SET search_path TO public; SET timezone TO 'UTC'")
         self._look.execute(f"TRUNCATE {EVERYTHING}")
 
     def sink(self, owner: str, max_series_per_tenant: int = 1000) -> ReadingsSink:
-        # Slices of 1, 4, 16 readings: what comes of them together is what the whole would have come to.
-        bounds = Bounds(max_series_per_tenant, slice_rows=1)
+        bounds = Bounds(max_series_per_tenant, slice_rows=self._slice_rows)
         self._sinks.append(TimescaleSink(self._writer_dsn, owner, bounds))
         return self._sinks[-1]
 
@@ -112,8 +113,8 @@ class TimescalePlace:
         ]
         return sorted(found, key=_in_log)
 
-    def dirty(self) -> set[tuple[str, int]]:
-        return set(
+    def dirty(self) -> list[tuple[str, int]]:
+        return sorted(
             self._look.execute(
                 "SELECT metric, (extract(epoch FROM bucket) * 1000000)::bigint"
                 " FROM dirty_buckets JOIN series USING (series_id)"

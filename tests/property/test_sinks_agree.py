@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sinks.protocols import Fenced, Part, ReadingsSink
 from streams.core.rejection import WHOLE_RECORD, Reason, Rejection
 from streams.core.series import SeriesTable
-from tests.builders import P0, P1, columns, flush_of, series_table
+from tests.builders import BASE_US, P0, P1, columns, flush_of, series_table
 from tests.contract.places import MemoryPlace, Place, TimescalePlace
 from tests.databases import as_writer
 
@@ -31,11 +31,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class Write:
-    """A flush of the partitions that the worker has claimed, at the position it believes in."""
+    """A flush of the partitions that the worker has claimed, at the position it believes in.
+
+    ``readings`` are series, event time in quarters of a minute, value and revision of each.
+    """
 
     worker: int
     partitions: tuple[int, ...]
-    series: tuple[int, ...]
+    readings: tuple[tuple[int, int, int, int], ...]
     rejections: int
     table: int
 
@@ -46,7 +49,7 @@ writes = st.builds(
     Write,
     worker=numbers,
     partitions=st.lists(numbers, min_size=1, max_size=2, unique=True).map(tuple),
-    series=st.lists(st.integers(0, 2), max_size=4).map(tuple),
+    readings=st.lists(st.tuples(st.integers(0, 2), *[st.integers(0, 3)] * 3), max_size=6).map(tuple),
     rejections=st.integers(0, 2),
     table=numbers,
 )
@@ -58,7 +61,7 @@ class Workers:
     def __init__(self, place: Place) -> None:
         self._sinks: list[ReadingsSink] = [place.sink(name, LIMIT) for name in WORKERS]
         self._positions: dict[tuple[int, int], tuple[int, int]] = {}
-        self._time_us = count()
+        self._ticks = count()
 
     def do(self, step: Claim | Write) -> object:
         """Take one step and return what it answered."""
@@ -80,23 +83,33 @@ class Workers:
 
     def _part(self, step: Write, number: int) -> Part:
         epoch, base = self._positions.get((step.worker, number), (1, 10))
-        times = [next(self._time_us) for _ in step.series]
+        series, quarters, values, revisions = zip(*step.readings, strict=True) if step.readings else [()] * 4
+        rows = columns(
+            series,
+            time_us=[BASE_US + 15_000_000 * quarter for quarter in quarters],
+            value=values,
+            revision=revisions,
+            offset=[base] * len(series),
+            index=range(len(series)),
+            stamp_ms=[BASE_US // 1000 + 10_000 * next(self._ticks) for _ in series],
+        )
         letters = [
             Rejection.of(base, WHOLE_RECORD, Reason.EMPTY, f"{letter}", b"")
             for letter in range(step.rejections)
         ]
-        return Part([P0, P1][number], epoch, base, base + 3, [columns(step.series, time_us=times)], letters)
+        return Part([P0, P1][number], epoch, base, base + 3, [rows], letters)
 
 
 @settings(max_examples=40, deadline=None)
 @given(steps=st.lists(claims | writes, max_size=12))
 def test_both_adapters_answer_and_store_the_same(database: str, steps: list[Claim | Write]) -> None:
-    model, real = MemoryPlace(), TimescalePlace(database, as_writer(database))
+    model, real = MemoryPlace(), TimescalePlace(database, as_writer(database), slice_rows=1)
     try:
         modelled, actual = Workers(model), Workers(real)
         for step in steps:
             assert actual.do(step) == modelled.do(step)
         assert real.readings() == model.readings()
         assert real.dead_letters() == model.dead_letters()
+        assert real.dirty() == model.dirty()
     finally:
         real.close()
