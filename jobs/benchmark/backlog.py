@@ -12,6 +12,7 @@ import psycopg
 
 from jobs.benchmark.dirt import Dirt, dirtied
 from jobs.generate import Encoding, Load, messages
+from jobs.pace import Pace
 from jobs.producer import ReadingsProducer
 from jobs.scratch import empty_topic
 from jobs.verify.log import Log
@@ -19,6 +20,10 @@ from streams.settings import Settings
 
 DAY_S = 86_400
 DELIVER_WITHIN_S = 600.0
+FILLED_AT = 300_000
+"""A backlog is written with so many a second. Watermarks follow the log's clock, which counts seconds:
+of a log that was written faster than anything live, workers would hold back more than they have room for."""
+
 CLEAN = Dirt()
 
 _STORED = "SELECT coalesce(sum(next_offset), 0)::bigint FROM pipeline_progress WHERE topic = %s"
@@ -66,7 +71,9 @@ def backlog(
     """Fill a topic of its own, which is deleted afterwards; ``readings`` counts no repeats."""
     with empty_topic("benchmark", partitions) as topic:
         producer = ReadingsProducer(Settings().kafka, topic, timeout_s=DELIVER_WITHIN_S)
+        pace = Pace(FILLED_AT, clock=time.perf_counter, wait=producer.poll)
         for message in dirtied(messages(load_of(readings, encoding, shape)), dirt):
+            pace.take(message.readings)
             producer.send(message)
         producer.finish(DELIVER_WITHIN_S)
         yield Backlog(topic, producer.deliveries.delivered, log_ends(topic))

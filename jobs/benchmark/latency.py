@@ -14,7 +14,7 @@ from confluent_kafka import Consumer
 from jobs.benchmark.backlog import lag_records
 from jobs.benchmark.cpu import CpuMeter, own_cpu_s, service_pids
 from jobs.benchmark.figures import percentiles_ms
-from jobs.benchmark.openloop import REFUSED_EVERY_S, Plan, introduction, sending
+from jobs.benchmark.openloop import Plan, introduction, sending
 from jobs.benchmark.pipeline import new_database
 from jobs.benchmark.rounds import Contestant, Run, Say, compete, results
 from jobs.benchmark.sightings import Derived, Stored, reading_all_of
@@ -25,7 +25,7 @@ from streams.errors import UserError
 from streams.settings import Settings
 
 LOOK_EVERY_S = 0.01
-"""How often markers are looked for: a latency is told too high by up to as much, never too low."""
+"""So long lies between two looks for markers: by that, and a look, latencies are told too high at most."""
 
 SETTLE_S = 2.0
 """What is due in the first seconds is not counted: connections are new."""
@@ -67,8 +67,8 @@ def _timed(
     worker: BenchmarkWorker,
 ) -> Run:
     meter = CpuMeter({"worker": [worker.pid], **service_pids()})
-    with sending(plan) as (start_s, sent):
-        counted_from_s, end_s = start_s + SETTLE_S, start_s + plan.seconds
+    with sending(plan) as sent:
+        counted_from_s, end_s = sent.start_s + SETTLE_S, sent.start_s + plan.seconds
         time.sleep(max(0.0, counted_from_s - time.time()))
         stored, derived = Stored(session, counted_from_s), Derived(consumer, counted_from_s)
 
@@ -79,13 +79,13 @@ def _timed(
         cpu_s, own_s = meter.read(), own_cpu_s()
         while time.time() < end_s:
             worker.check()
+            sent.check()
             look()
         used = {name: value - cpu_s[name] for name, value in meter.read().items()}
         used["client"] = own_cpu_s() - own_s
         lag_s = lag_records(session, plan.topic) / plan.messages_per_s
-        followed = sent.get(PATIENCE_S)
-        last_s = end_s - 2 * REFUSED_EVERY_S
-        _wait_for(lambda: min(stored.last_s, derived.last_s) >= last_s, look, worker)
+        followed = sent.followed(PATIENCE_S)
+        _wait_for(lambda: stored.all_until(end_s) and derived.all_until(end_s), look, worker)
     seconds = plan.seconds - SETTLE_S
     return Run(
         readings=round(plan.rate * seconds),

@@ -7,6 +7,7 @@ just the readings that waited longest.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,15 +15,15 @@ from heapq import merge
 from itertools import chain, islice
 from math import nan
 from multiprocessing import get_context
-from multiprocessing.pool import AsyncResult
-from typing import NamedTuple
-
-import numpy as np
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import NamedTuple, cast
 
 from jobs.benchmark.cpu import own_cpu_s
 from jobs.generate import Load, assets, messages
 from jobs.producer import Message, ReadingsProducer
 from schemas.encode import encode_reading
+from streams.errors import UserError
 
 MARKERS = 8
 MARKER_EVERY_S = 0.01
@@ -35,6 +36,9 @@ BEGIN_AFTER_S = 2.0
 TICK_S = 0.003
 """Who sleeps, sleeps for so long at least: messages leave late by up to as much, for less CPU."""
 
+SLIP_S = 0.0001
+"""How late messages leave is counted in steps of it: a list would grow with the load."""
+
 AHEAD = 64
 """So many messages are encoded in a row, which costs half: what that needs stays in the caches."""
 
@@ -42,6 +46,11 @@ AHEAD = 64
 def marker_source(number: int) -> str:
     """Return the name of a marker, as a producer and as a source; each has a partition of its own chance."""
     return f"marker-{number}"
+
+
+def refused_source(number: int) -> str:
+    """Return the name of a source whose readings are refused."""
+    return f"refused-{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +99,26 @@ class Followed(NamedTuple):
     slip_p99_ms: float
 
 
-class Sending(NamedTuple):
-    """A schedule that is being followed: when it begins, since 1970, and what will be told of it."""
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A schedule that a process follows; it begins at ``start_s`` since 1970."""
 
     start_s: float
-    followed: AsyncResult[Followed]
+    _process: SpawnProcess
+    _pipe: Connection
+
+    def check(self) -> None:
+        """Raise :class:`~streams.errors.UserError` when nobody sends and nothing was told."""
+        if not self._process.is_alive() and not self._pipe.poll():
+            raise _ended()
+
+    def followed(self, within_s: float) -> Followed:
+        """Return how it was kept, once all is delivered; raises UserError where it is not in time."""
+        if not self._pipe.poll(within_s):
+            raise UserError(
+                f"not all was sent {within_s:.0f} s after it was due", hint="Ask for a lower rate."
+            )
+        return cast(Followed, _received(self._pipe))
 
 
 def schedule(plan: Plan, start_s: float) -> Iterator[Due]:
@@ -136,7 +160,7 @@ def marker(number: int, at_s: float) -> Message:
 
 def refused(number: int, at_s: float) -> Message:
     """Return a reading that becomes a dead letter; its event time is the moment at which it is due."""
-    return _marked(f"refused-{number}", at_s, nan)
+    return _marked(refused_source(number), at_s, nan)
 
 
 def _marked(name: str, at_s: float, value: float) -> Message:
@@ -151,31 +175,62 @@ def sending(plan: Plan) -> Iterator[Sending]:
 
     It begins when that process is ready, and is broken off where the block ends early.
     """
-    with get_context("spawn").Pool(1) as pool:
-        pool.apply(reach, (plan,))
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_follow_when_told, args=(plan, theirs))
+    process.start()
+    theirs.close()
+    try:
+        _received(ours)
         start_s = time.time() + BEGIN_AFTER_S
-        yield Sending(start_s, pool.apply_async(follow, (plan, start_s)))
+        ours.send(start_s)
+        yield Sending(start_s, process, ours)
+    finally:
+        process.terminate()
+        process.join()
 
 
-def reach(plan: Plan) -> None:
-    """Raise ServiceUnavailable when the topic is not there."""
+def _follow_when_told(plan: Plan, pipe: Connection) -> None:
     ReadingsProducer(plan.kafka, plan.topic).require_topic()
+    pipe.send("ready")
+    pipe.send(follow(plan, pipe.recv()))
+
+
+def _received(pipe: Connection) -> object:
+    try:
+        return pipe.recv()
+    except EOFError:
+        raise _ended() from None
+
+
+def _ended() -> UserError:
+    return UserError("the process that sends has ended", hint="What it said is above.")
 
 
 def follow(plan: Plan, start_s: float) -> Followed:
     """Send everything when it is due; what is overdue is sent at once. Blocks until all is delivered."""
     producer = ReadingsProducer(plan.kafka, plan.topic, max_messages=100_000)
     due = _encoded_ahead(schedule(plan, start_s))
-    first = next(due)
-    cpu_s, slips_s = own_cpu_s(), []
+    first = next(due)  # encodes the first of all: that is before the time and the CPU that count
+    cpu_s, slips = own_cpu_s(), Counter[int]()
     for at_s, message in chain([first], due):
         if (early_s := at_s - time.time()) > 0:
             time.sleep(max(early_s, TICK_S))
-        slips_s.append(time.time() - at_s)
+        slips[int((time.time() - at_s) / SLIP_S)] += 1
         producer.send(message)
     producer.finish(DELIVER_WITHIN_S)
-    slip_ms = float(np.percentile(slips_s, 99)) * 1000
+    slip_ms = 1000 * SLIP_S * _percentile(slips, 0.99)
     return Followed(producer.deliveries.delivered, own_cpu_s() - cpu_s, round(slip_ms, 3))
+
+
+def _percentile(counts: Counter[int], share: float) -> int:
+    """Return the lowest value that ``share`` of all do not exceed."""
+    left = share * counts.total()
+    for value in sorted(counts):
+        left -= counts[value]
+        if left <= 0:
+            break
+    return value
 
 
 def _encoded_ahead(due: Iterator[Due]) -> Iterator[Due]:

@@ -11,7 +11,14 @@ import orjson
 import psycopg
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
-from jobs.benchmark.openloop import MARKER_METRIC, MARKERS, marker_source
+from jobs.benchmark.openloop import (
+    MARKER_EVERY_S,
+    MARKER_METRIC,
+    MARKERS,
+    REFUSED_EVERY_S,
+    marker_source,
+    refused_source,
+)
 from schemas.dead_letter import decode_dead_letter
 from streams.settings import Settings
 
@@ -33,10 +40,9 @@ class Stored:
         }
         self.latencies_s: list[float] = []
 
-    @property
-    def last_s(self) -> float:
-        """The latest time due of what was seen."""
-        return max(self._seen_s.values())
+    def all_until(self, end_s: float) -> bool:
+        """Tell whether every marker due before ``end_s`` was seen: the last of each, and so all before it."""
+        return min(self._seen_s.values()) > end_s - (MARKERS + 0.5) * MARKER_EVERY_S
 
     def look(self) -> None:
         """Look once. A marker counts from the time when it was due to the time when the answer is here."""
@@ -55,26 +61,31 @@ class Derived:
     def __init__(self, consumer: Consumer, from_s: float) -> None:
         self._consumer = consumer
         self._from_s = from_s
-        self.last_s = from_s
+        self._seen_s = dict.fromkeys(map(refused_source, range(MARKERS)), from_s)
         self.latencies_s: list[float] = []
 
+    def all_until(self, end_s: float) -> bool:
+        """Tell whether the dead letter of every reading due before ``end_s`` was seen."""
+        return min(self._seen_s.values()) > end_s - (MARKERS + 0.5) * REFUSED_EVERY_S
+
     def wait(self, at_most_s: float) -> None:
-        """Wait for the next. It counts from the time when its reading was due to its arrival here."""
+        """Wait for the next and take all that are there. Each counts from when it was due to its arrival."""
         message = self._consumer.poll(at_most_s)
-        now_s = time.time()
-        if message is None:
-            return
-        if (error := message.error()) is not None:
-            raise KafkaException(error)
-        due_s = due_of(message.value() or b"")
-        if due_s > self._from_s:
-            self.last_s = max(self.last_s, due_s)
-            self.latencies_s.append(now_s - due_s)
+        while message is not None:
+            now_s = time.time()
+            if (error := message.error()) is not None:
+                raise KafkaException(error)
+            source, due_s = refusal(message.value() or b"")
+            if due_s > self._from_s:
+                self._seen_s[source] = max(due_s, self._seen_s[source])
+                self.latencies_s.append(now_s - due_s)
+            message = self._consumer.poll(0)
 
 
-def due_of(dead_letter: bytes) -> float:
-    """Return when the reading in a dead letter was due, in seconds since 1970."""
-    return float(orjson.loads(decode_dead_letter(dead_letter)["payload"])["time"] / 1e6)
+def refusal(dead_letter: bytes) -> tuple[str, float]:
+    """Return the source of the reading in a dead letter, and when it was due, in seconds since 1970."""
+    reading = orjson.loads(decode_dead_letter(dead_letter)["payload"])
+    return reading["source"], reading["time"] / 1e6
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import psycopg
 
 from jobs.benchmark.backlog import lag_records
 from jobs.benchmark.cpu import CpuMeter, service_pids
-from jobs.benchmark.openloop import Plan, sending
+from jobs.benchmark.openloop import DELIVER_WITHIN_S, Plan, sending
 from jobs.benchmark.pipeline import new_database
 from jobs.benchmark.rounds import Say
 from jobs.benchmark.workers import BenchmarkWorker, wait_until_ready, workers_on
@@ -136,17 +136,19 @@ def measure(
     ):
         wait_until_ready([worker])
         plan = Plan(Settings().kafka, topic, rate, 60 * minutes, series, batch, marked=False)
-        with sending(plan) as (start_s, sent):
+        with sending(plan) as sent:
+            start_s = sent.start_s
             time.sleep(max(0.0, start_s - time.time()))
             watcher, samples = Watcher(session, worker, plan, start_s), []
             while time.time() < start_s + plan.seconds:
                 time.sleep(every_s)
                 worker.check()
+                sent.check()
                 samples.append(watcher.sample())
                 last = samples[-1]
                 size = f"{last.worker_bytes / MIB:.0f} MiB"
                 say(f"{last.at_s:.0f} s: {last.stored:,} stored, {size}, lag {last.lag_s} s")
-            followed = sent.get(every_s + plan.seconds)
+            followed = sent.followed(DELIVER_WITHIN_S)
     faults = judge(samples, memory_fills_after_s(rate))
     return summed_up(plan, samples, faults, followed.slip_p99_ms), faults
 

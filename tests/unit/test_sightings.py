@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jobs.benchmark.openloop import refused
-from jobs.benchmark.sightings import due_of
+from jobs.benchmark.sightings import refusal
 from schemas.dead_letter import encode_dead_letter
 from streams.core.batch import Messages
 from streams.core.decode import Decoder
@@ -38,4 +38,5 @@ def test_a_refused_reading_says_in_its_dead_letter_when_it_was_due() -> None:
         payload=rejection.payload,
         payload_bytes=rejection.payload_bytes,
     )
-    assert due_of(letter) == pytest.approx(DUE_S, abs=1e-6)
+    source, due_s = refusal(letter)
+    assert (source, due_s == pytest.approx(DUE_S, abs=1e-6)) == ("refused-3", True)
