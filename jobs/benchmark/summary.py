@@ -27,7 +27,7 @@ WAYS = {"": "visible", "derived_": "derived"}
 def tables_of(report: Report) -> Iterator[Table]:
     """Yield the figures, latencies, costs in CPU, and what each stage took; each where it is known."""
     yield _figures(report.results)
-    if timed := list(_latencies(report.results)):
+    if timed := list(latencies(report.results)):
         yield _percentiles(timed)
     costed = [result for result in report.results if result.get("cpu_s_per_million")]
     if costed:
@@ -51,7 +51,7 @@ def _figures(results: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _latencies(results: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def latencies(results: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield the latencies of each way at each rate, under the same names."""
     for result in results:
         for prefix, way in WAYS.items():
@@ -101,7 +101,7 @@ def plot_of(report: Report) -> str:
     if "p50_ms" in first:
         bars = [
             Bar(f"{each['name']} {name.removesuffix('_ms')}", each[name], each[name], each[name])
-            for each in _latencies(report.results)
+            for each in latencies(report.results)
             for name in PERCENTILES
         ]
         return bar_chart(title, f"ms from schedule to SELECT, and to dead letter; {where(report)}", bars)

@@ -1,0 +1,108 @@
+"""Puts the figures of the last saved runs into the pages that show them: ``python -m jobs.benchmark.page``.
+
+A page says where by ``<!-- figures: <verb> -->``; what follows, up to ``<!-- end -->``, is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs.benchmark.report import read_results
+from jobs.benchmark.summary import PERCENTILES, latencies
+from streams.settings import PROJECT_ROOT
+
+SAVED = PROJECT_ROOT / "docs" / "benchmarks"
+PAGES = (PROJECT_ROOT / "README.md", SAVED / "README.md")
+
+_PLACE = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_LOADS = {
+    "raw_copy": "raw COPY of the same rows, one connection",
+    "batched": "Avro batches",
+    "batched_2_workers": "Avro batches, two workers",
+    "single": "Avro, a message a reading",
+    "json": "JSON, a message a reading",
+    "json_array": "JSON arrays",
+}
+
+Result = Mapping[str, Any]
+
+
+def filled(page: str, saved: Path = SAVED) -> str:
+    """Return a page with the figures of the reports saved in a directory.
+
+    >>> filled("no figures here")
+    'no figures here'
+    """
+
+    def place(found: re.Match[str]) -> str:
+        begin, verb, end = found.groups()
+        results = read_results(saved / f"{verb}.json").values()
+        return begin + "\n" + table(verb, list(results)) + "\n" + end
+
+    return _PLACE.sub(place, page)
+
+
+def table(verb: str, results: Sequence[Result]) -> str:
+    """Return the results of one verb as a table in Markdown."""
+    head, *rows = _TABLES[verb](results)
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _pipeline(results: Iterable[Result]) -> Iterator[list[str]]:
+    yield ["from a backlog to visible rows", "readings/s", "lowest to highest", "of raw COPY"]
+    for result in results:
+        if words := _LOADS.get(result["name"]):
+            spread = f"{result['lowest']:,} to {result['highest']:,}"
+            share = f"{result.get('share_of_raw_copy', 1):.2f}"
+            yield [words, f"{result['readings_per_s']:,}", spread, share]
+
+
+def _latency(results: Iterable[Result]) -> Iterator[list[str]]:
+    yield ["live, one worker", "p50", "p99", "p99.9"]
+    for each in latencies(results):
+        yield [each["name"], *(f"{each[name]:,.0f} ms" for name in PERCENTILES)]
+
+
+def _soak(results: Iterable[Result]) -> Iterator[list[str]]:
+    yield ["steady load", "most lag", "most memory", "worker, cores", "Postgres, cores", "what grew"]
+    for result in results:
+        yield [
+            result["name"],
+            f"{result['max_lag_s']:.2f} s",
+            f"{result['max_worker_mib']:.0f} MiB",
+            f"{result['worker_cores']:.2f}",
+            f"{result['postgres_cores']:.2f}",
+            "; ".join(result["faults"]) or "nothing",
+        ]
+
+
+def _peers(results: Iterable[Result]) -> Iterator[list[str]]:
+    yield ["program and encoding", "readings/s", "of ours", "lost by one kill", "doubled by it"]
+    for result in results:
+        share = f"{result.get('share_of_streamgauge', 1):.2f}"
+        harm = [f"{result[kind]:,}" if kind in result else "" for kind in ("lost", "doubled")]
+        yield [result["name"].replace("_", " "), f"{result['readings_per_s']:,}", share, *harm]
+
+
+def _scale(results: Iterable[Result]) -> Iterator[list[str]]:
+    yield ["", "readings/s", "worker, CPU s per million", "Postgres, CPU s per million"]
+    for result in results:
+        costs = [f"{result['cpu_s_per_million'][process]:.2f}" for process in ("worker", "postgres")]
+        yield [result["name"].replace("_", " "), f"{result['readings_per_s']:,}", *costs]
+
+
+_TABLES = {"pipeline": _pipeline, "latency": _latency, "soak": _soak, "peers": _peers, "scale": _scale}
+
+
+def main() -> None:
+    """Rewrite the pages of this checkout."""
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
