@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import attrgetter
 
 import numpy as np
@@ -11,7 +12,6 @@ import numpy as np
 from sinks.protocols import Flush, Part, Written
 from streams.core.batch import Columns, Int32
 from streams.core.deduplicate import Disposition
-from streams.core.order import Dirty, dirty_buckets
 from streams.core.partition import Outcome, PartitionHistory, PartitionMemory, Reached
 from streams.core.producers import Producer, Report
 from streams.core.rejection import Reason, Rejection
@@ -28,7 +28,7 @@ REFUSED = -1
 """Stands for a series that a sink does not take: its tenant has as many as it may have."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JudgedPart:
     """One part of a flush, decided on, slice by slice.
 
@@ -46,18 +46,12 @@ class JudgedPart:
         """How far event time has come with this part."""
         return self.outcomes[-1].reached
 
-    @property
+    @cached_property
     def late_by(self) -> list[int]:
         """How many readings to store were late, by how late."""
         return [sum(counts) for counts in zip(*(outcome.late_by for outcome in self.outcomes), strict=True)]
 
-    @property
-    def dirty(self) -> Dirty:
-        """The buckets that late readings and late corrections fall into, each once."""
-        series_id, bucket_us = zip(*(outcome.dirty for outcome in self.outcomes), strict=True)
-        return dirty_buckets(np.concatenate(series_id), np.concatenate(bucket_us))
-
-    @property
+    @cached_property
     def reports(self) -> list[Report]:
         """What was heard of each producer."""
         said: dict[Producer, Report] = {}
@@ -67,7 +61,7 @@ class JudgedPart:
             said[report.producer] = report._replace(spans=spans)
         return list(said.values())
 
-    @property
+    @cached_property
     def counts(self) -> Written:
         """How many readings came to what."""
         return Written(

@@ -142,13 +142,12 @@ class CopyStream:
                 self._copy.write(HEADER)
             self._copy.write(rows.view(np.uint8).data)
 
-    def land(self) -> Connection:
-        """Wait until all that was sent is in the table; return the connection, which is free then."""
+    def land(self) -> None:
+        """Wait until all that was sent is in the table; the connection is free then."""
         if self._copy is not None:
             self._copy.write(TRAILER)
             self._copy = None
             self._open.close()
-        return self._session
 
 
 def _copy_into(table: str) -> bytes:

@@ -232,10 +232,11 @@ class TimescaleSink:
                 history, outcomes = DatabaseHistory(copy.session, part.part.partition), []
                 for rows in slices(len(part.columns), self._bounds.slice_rows):
                     with self._timed("deduplicate"):
-                        outcomes.append(part.judge(flush, memory, history, rows))
-                    copy.send(outcomes[-1])
+                        outcome = part.judge(flush, memory, history, rows)
+                    copy.send(outcome)
                     with self._timed("deduplicate"):
-                        memory.apply(outcomes[-1])
+                        memory.apply(outcome)
+                    outcomes.append(outcome)
                 with self._timed("deduplicate"):
                     parts.append(part.judged(flush, outcomes))
             copy.land()

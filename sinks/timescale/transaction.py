@@ -26,7 +26,7 @@ from sinks.timescale.session import Connection
 from sinks.timescale.times import timestamp, timestamp_or_null
 from streams.core.batch import Columns
 from streams.core.deduplicate import KEPT_FOREVER_US, Judgement
-from streams.core.order import LATE_BY_S
+from streams.core.order import LATE_BY_S, dirty_buckets
 from streams.core.partition import Outcome
 from streams.core.pipeline import Timed
 from streams.failpoints import Point, is_on, reach
@@ -121,10 +121,9 @@ def _correct(session: Connection, judgements: Sequence[Judgement]) -> None:
 
 def mark_dirty(session: Connection, parts: Sequence[JudgedPart]) -> None:
     """Mark what is to be computed again because something came late, and count by how late."""
-    dirty = [part.dirty for part in parts]
-    series_id = np.concatenate([some.series_id for some in dirty])
-    bucket_us = np.concatenate([some.bucket_us for some in dirty])
-    copy_rows(session, DIRTY_BUCKETS, encode_buckets(series_id, bucket_us))
+    found = [outcome.dirty for part in parts for outcome in part.outcomes]
+    dirty = dirty_buckets(*map(np.concatenate, zip(*found, strict=True)))  # each once
+    copy_rows(session, DIRTY_BUCKETS, encode_buckets(*dirty))
     counted = [
         (part.part.partition.topic, part.part.partition.number, up_to_s, count)
         for part in parts
