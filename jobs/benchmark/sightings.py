@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,8 +41,8 @@ class Stored:
         self.latencies_s: list[float] = []
 
     def all_until(self, end_s: float) -> bool:
-        """Tell whether every marker due before ``end_s`` was seen: the last of each, and so all before it."""
-        return min(self._seen_s.values()) > end_s - (MARKERS + 0.5) * MARKER_EVERY_S
+        """Tell whether every marker due before ``end_s`` was seen."""
+        return _all_until(end_s, self._seen_s, MARKER_EVERY_S)
 
     def look(self) -> None:
         """Look once. A marker counts from the time when it was due to the time when the answer is here."""
@@ -66,7 +66,7 @@ class Derived:
 
     def all_until(self, end_s: float) -> bool:
         """Tell whether the dead letter of every reading due before ``end_s`` was seen."""
-        return min(self._seen_s.values()) > end_s - (MARKERS + 0.5) * REFUSED_EVERY_S
+        return _all_until(end_s, self._seen_s, REFUSED_EVERY_S)
 
     def wait(self, at_most_s: float) -> None:
         """Wait for the next and take all that are there. Each counts from when it was due to its arrival."""
@@ -80,6 +80,11 @@ class Derived:
                 self._seen_s[source] = max(due_s, self._seen_s[source])
                 self.latencies_s.append(now_s - due_s)
             message = self._consumer.poll(0)
+
+
+def _all_until(end_s: float, seen_s: Mapping[Any, float], every_s: float) -> bool:
+    """Tell whether the last of each name was seen, and so all before it; names take turns."""
+    return min(seen_s.values()) > end_s - (MARKERS + 0.5) * every_s
 
 
 def refusal(dead_letter: bytes) -> tuple[str, float]:
