@@ -121,7 +121,7 @@ class Worker:
         finally:
             for task in tasks:
                 task.cancel()
-            await self._pages.stop()
+        await self._pages.stop()
         await asyncio.to_thread(relay.stop, RELAY_S)
         await self._sink.close()
 
@@ -252,22 +252,33 @@ async def run_until_told(settings: Settings) -> None:
         await Worker(settings, slot).run(stop)
 
 
+async def run_to_the_end(settings: Settings) -> None:
+    """Run a worker, and end the process at once where it cannot go on.
+
+    Tasks and threads of the consumer may not end by themselves, while its heartbeat goes on and keeps the
+    partitions from others. None is worth waiting for: what counts is in the database.
+    """
+    try:
+        switch_on()
+        await run_until_told(settings)
+    except UserError as error:
+        log.error("%s. %s", error, error.hint)
+        _exit(error.exit_code)
+    except Exception:
+        log.exception("This worker cannot go on")
+        _exit(1)
+
+
+def _exit(code: int) -> None:
+    logging.shutdown()
+    os._exit(code)
+
+
 def main() -> None:
     """Run one worker process; exit code 0 after a stop, 1 when it could not go on."""
     settings = Settings()
     set_up_logging(settings.log_format, settings.log_level)
-    try:
-        switch_on()
-        asyncio.run(run_until_told(settings))
-    except UserError as error:
-        log.error("%s. %s", error, error.hint)
-        os._exit(error.exit_code)
-    except Exception:
-        log.exception("This worker cannot go on")
-        logging.shutdown()
-        # The consumer's thread may not end by itself, and nothing here is worth waiting for: what
-        # counts is in the database.
-        os._exit(1)
+    asyncio.run(run_to_the_end(settings))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,9 @@ _SETTINGS = """
     SELECT end_abandoned_sessions();
 """
 
+_OPEN_A_TABLE = "relation_open"
+"""The server's function that fails where a chunk was dropped between its look-up and its use."""
+
 _NOT_MIGRATED = (errors.UndefinedTable, errors.UndefinedFunction, errors.UndefinedColumn)
 _NOT_NOW = (
     psycopg.OperationalError,
@@ -97,6 +100,8 @@ def translated(error: psycopg.Error) -> Exception:
         return SinkUnavailable(
             f"the database refuses this user: grant it streamgauge_writer ({_one_line(error)})"
         )
+    if isinstance(error, errors.InternalError_) and error.diag.source_function == _OPEN_A_TABLE:
+        return SinkUnavailable(f"a chunk was dropped meanwhile: it is judged again ({_one_line(error)})")
     if isinstance(error, _NOT_NOW):
         return SinkUnavailable(f"{_advice(error)} ({_one_line(error)})")
     return error

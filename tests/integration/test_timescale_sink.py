@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sinks.protocols import Fenced, Flush, Part, Progress, SinkUnavailable, Written
 from sinks.timescale.history import DatabaseHistory
 from sinks.timescale.migrate import MigrationError, migrate, shipped
-from sinks.timescale.session import connect, session_name
+from sinks.timescale.session import connect, session_name, translated
 from sinks.timescale.sink import Bounds, TimescaleSink
 from sinks.timescale.transaction import MAX_FORWARDED_BYTES
 from streams.core.rejection import WHOLE_RECORD, Reason, Rejection
@@ -202,6 +202,14 @@ def test_a_defect_is_no_outage(db: Database, sink: TimescaleSink) -> None:
         sink.write(flush_of(series_table("rpm"), Part(P0, 1, 0, 1, [beyond])))
     assert sink.write(one_flush()) == Written(3, 1)
     assert db.count("readings") == 3
+
+
+def test_a_table_that_went_between_its_look_up_and_its_use_is_unavailable(db: Database) -> None:
+    with pytest.raises(psycopg.errors.InternalError_, match="could not open relation") as gone:
+        db.owner.execute("SELECT pg_sequence_last_value(%s::oid)", (4_294_000_000,))
+    meaning = translated(gone.value)
+    assert isinstance(meaning, SinkUnavailable)
+    assert "a chunk was dropped meanwhile" in str(meaning)
 
 
 def test_a_flush_waits_for_a_lock_no_longer_than_its_bound(db: Database, sink: TimescaleSink) -> None:
