@@ -116,6 +116,18 @@ class ResolvedPart:
         return JudgedPart(part, outcomes, rejections, self.columns.take(foreign), self.home[foreign])
 
 
+def halves(parts: Sequence[ResolvedPart]) -> tuple[list[ResolvedPart], list[ResolvedPart]]:
+    """Share parts out into two groups of about as many readings."""
+    groups: tuple[list[ResolvedPart], list[ResolvedPart]] = [], []
+    for part in sorted(parts, key=_size, reverse=True):
+        min(groups, key=lambda group: (sum(map(_size, group)), len(group))).append(part)
+    return groups
+
+
+def _size(part: ResolvedPart) -> int:
+    return len(part.columns)
+
+
 def _series_limit(columns: Columns, row: int, flush: Flush) -> Rejection:
     tenant = flush.series.keys[columns.series[row]].tenant
     return Rejection.of(

@@ -111,17 +111,17 @@ class Written(NamedTuple):
 
 
 class SinkError(Exception):
-    """A sink could not do what was asked."""
-
-
-class SinkUnavailable(SinkError):  # noqa: N818 - reads as what happened
-    """The sink cannot be reached now; nothing is known to be written; try again.
+    """A sink could not do what was asked.
 
     ``sent`` is what becomes of each part's readings if they turn out to be written after all; empty
     where their commit was not asked for.
     """
 
     sent: Mapping[Partition, Written] = {}
+
+
+class SinkUnavailable(SinkError):  # noqa: N818 - reads as what happened
+    """The sink cannot be reached now; nothing is known to be written; try again."""
 
 
 class Fenced(SinkError):  # noqa: N818 - reads as what happened
@@ -147,7 +147,10 @@ class ReadingsSink(Protocol):
         """Return the stored progress of those ``partitions`` that have one."""
 
     def write(self, flush: Flush) -> Written:
-        """Make the flush visible in one transaction, or none of it: each reading once.
+        """Make the flush visible, each reading once: each part as a whole, or none of it.
+
+        They become visible together, but for a large flush, of which two transactions may each store
+        some parts side by side: read :meth:`progress` after an error.
 
         A repeat of a stored reading is counted; one of the same series and time with another value
         replaces it under a higher ``revision`` and is a dead letter otherwise. A reading of a series
@@ -155,7 +158,7 @@ class ReadingsSink(Protocol):
 
         Every part's stored ``(epoch, next_offset)`` must equal its ``(epoch, base)``, and becomes
         ``(epoch, next)``. Raises :class:`Fenced` when one does not, :class:`SinkUnavailable` when
-        the outcome is not known: then read :meth:`progress` and decide.
+        the outcome is not known.
         """
 
     def halt(self, partition: Partition, epoch: int, kind: HaltKind, reason: str) -> None:

@@ -106,6 +106,11 @@ class Settings(BaseSettings):
     flush_rows: int = Field(
         default=100_000, ge=1, description="a flush holds about this many readings at most"
     )
+    parallel_rows: int = Field(
+        default=32_768,
+        ge=2,
+        description="a flush of so many readings, of several partitions, is stored over two connections",
+    )
     flush_ms: int = Field(
         default=30,
         ge=1,

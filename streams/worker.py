@@ -72,7 +72,12 @@ class Worker:
             TimescaleSink(
                 settings.writer_dsn,
                 self.owner_id,
-                Bounds(settings.max_series_per_tenant, settings.memory_mb * MIB, settings.reorder_mb * MIB),
+                Bounds(
+                    settings.max_series_per_tenant,
+                    settings.memory_mb * MIB,
+                    settings.reorder_mb * MIB,
+                    parallel_rows=settings.parallel_rows,
+                ),
                 self._stopwatch,
                 settings.dead_letters_topic,
                 patience_of(settings),

@@ -1,8 +1,9 @@
-"""The place that readings go to: one TimescaleDB transaction for each flush."""
+"""The place that readings go to: one TimescaleDB transaction for each flush, two for a large one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import psycopg
 from psycopg import errors
 
 from schemas.topics import DEAD_LETTERS
-from sinks.judging import SLICE_ROWS, JudgedPart, ResolvedPart, slices, total
+from sinks.judging import SLICE_ROWS, JudgedPart, ResolvedPart, halves, slices, total
 from sinks.protocols import (
     Flush,
     HaltKind,
@@ -37,6 +38,7 @@ from streams.failpoints import Point, reach
 
 CLAIM_ATTEMPTS = 3
 MEMORY_BYTES = 256 * 1024 * 1024
+PARALLEL_ROWS = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +46,23 @@ class Bounds:
     """How much a sink may hold: series of one tenant, bytes to remember identities in, and to order in.
 
     ``slice_rows``: so many readings of a part are judged first, see :func:`~sinks.judging.slices`.
+    ``parallel_rows``: a flush of so many readings is stored over two connections.
     """
 
     max_series_per_tenant: int = 1_000_000
     memory_bytes: int = MEMORY_BYTES
     reorder_bytes: int = REORDER_BYTES
     slice_rows: int = SLICE_ROWS
+    parallel_rows: int = PARALLEL_ROWS
 
 
 class TimescaleSink:
     """Stores flushes in TimescaleDB, exactly once (:class:`~sinks.protocols.ReadingsSink`).
 
-    It holds one connection, opened when it is first needed and again after each failure. ``owner``
-    is unique for each live worker: its sessions carry it as ``application_name``, by which the
-    next owner of a partition ends what this one left open.
+    It holds one connection, opened when it is first needed and again after each failure, and a second
+    one from the first large flush on: one backend of the database takes most of a core to store what
+    a worker needs a quarter of a core for. ``owner`` is unique for each live worker: its sessions
+    carry it as ``application_name``, by which the next owner of a partition ends what this one left open.
 
     What it remembers of a partition is a cache of the database: a failure of any kind forgets it.
     """
@@ -78,6 +83,8 @@ class TimescaleSink:
         self._dead_letters_topic = dead_letters_topic
         self._patience = patience or Patience()
         self._connection: Connection | None = None
+        self._second: Connection | None = None
+        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sink-beside")
         self._registry = SeriesRegistry(self._bounds.max_series_per_tenant)
         self._known: dict[Partition, _Known] = {}
         self._kept_from_us = KEPT_FOREVER_US
@@ -128,7 +135,7 @@ class TimescaleSink:
         self._attempting.discard(partition)
 
     def write(self, flush: Flush) -> Written:
-        """Make the flush visible in one transaction; see :class:`~sinks.protocols.ReadingsSink`.
+        """Make the flush visible; see :class:`~sinks.protocols.ReadingsSink`.
 
         Readings of series beyond ``max_series_per_tenant`` become dead letters.
         """
@@ -137,26 +144,53 @@ class TimescaleSink:
         reach(Point.BEFORE_FLUSH)
         with self._session() as session:
             resolved = [self._resolve(session, flush, part) for part in flush.parts]
-            session.execute("BEGIN")
-            reach(Point.BEFORE_COPY)
-            parts = self._copy(session, flush, resolved)
-            reach(Point.AFTER_COPY)
-            with self._timed("journal"):
-                transaction.mark_dirty(session, parts)
-                copy_dead_letters(session, parts, self._dead_letters_topic)
-                transaction.forward(session, flush, parts, self._registry.homes)
-                for part in parts:
-                    self._known[part.part.partition].note(session, part)
-            reach(Point.BEFORE_SWAP)
-            self._sent = {part.part.partition: part.counts for part in parts}
-            with self._timed("commit"):
-                transaction.advance_and_commit(session, parts, self._kept_from_us)
+            if sum(len(part.columns) for part in resolved) < self._bounds.parallel_rows:
+                parts = self._store(session, flush, resolved)
+            else:
+                parts = self._store_beside(session, flush, *halves(resolved))
             reach(Point.AFTER_COMMIT)
             for part in parts:
                 self._committed(part)
             self._attempting -= self._sent.keys()
             self._sent = {}
         return total(parts)
+
+    def _store(self, session: Connection, flush: Flush, resolved: Iterable[ResolvedPart]) -> list[JudgedPart]:
+        """Make some parts visible in one transaction."""
+        session.execute("BEGIN")
+        reach(Point.BEFORE_COPY)
+        parts = self._copy(session, flush, resolved)
+        reach(Point.AFTER_COPY)
+        with self._timed("journal"):
+            transaction.mark_dirty(session, parts)
+            copy_dead_letters(session, parts, self._dead_letters_topic)
+            transaction.forward(session, flush, parts, self._registry.homes)
+            for part in parts:
+                self._known[part.part.partition].note(session, part)
+        reach(Point.BEFORE_SWAP)
+        self._sent.update({part.part.partition: part.counts for part in parts})
+        with self._timed("commit"):
+            transaction.advance_and_commit(session, parts, self._kept_from_us)
+        return parts
+
+    def _store_beside(
+        self,
+        session: Connection,
+        flush: Flush,
+        some: Sequence[ResolvedPart],
+        others: Sequence[ResolvedPart],
+    ) -> list[JudgedPart]:
+        """Make both groups visible, each in a transaction of its own, and wait for both."""
+        if not others:
+            return self._store(session, flush, some)
+        if self._second is None:
+            self._second = connect(self._dsn, self._owner)
+        beside = self._beside.submit(self._store, self._second, flush, others)
+        try:
+            parts = self._store(session, flush, some)
+        finally:
+            wait([beside])
+        return [*parts, *beside.result()]
 
     def release(self, partition: Partition) -> None:
         """Forget what is remembered of ``partition``; see :class:`~sinks.protocols.ReadingsSink`."""
@@ -170,10 +204,11 @@ class TimescaleSink:
         self._share_memory()
 
     def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Close the connections."""
+        for connection in (self._connection, self._second):
+            if connection is not None:
+                connection.close()
+        self._connection = self._second = None
 
     @contextmanager
     def _session(self) -> Iterator[Connection]:
@@ -187,17 +222,13 @@ class TimescaleSink:
             yield self._connection
         except psycopg.Error as error:
             self.close()
-            problem, sent = translated(error), self._take_sent()
-            if isinstance(problem, SinkUnavailable):
-                problem.sent = sent
+            problem = translated(error)
+            if isinstance(problem, SinkError):
+                problem.sent, self._sent = self._sent, {}
             raise problem from error
         except BaseException:
             self.close()
             raise
-
-    def _take_sent(self) -> dict[Partition, Written]:
-        sent, self._sent = self._sent, {}
-        return sent
 
     def _forget(self) -> None:
         self._registry.forget()

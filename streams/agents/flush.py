@@ -143,9 +143,8 @@ class Flusher:
                 written = await self._sink.write(Flush(parts, named.series, named.producers))
             except (Fenced, SinkUnavailable) as problem:
                 log.warning("A flush of %d partitions did not succeed: %s", len(parts), problem)
-                if isinstance(problem, SinkUnavailable):
-                    # What a later attempt is told was judged beside the rows of the one that landed.
-                    sent = {**problem.sent, **sent}
+                # What a later attempt is told was judged beside the rows of the one that landed.
+                sent = {**problem.sent, **sent}
                 for part in parts:
                     await self._on_delayed(tp_of(part.partition))
                 await patience.wait()

@@ -19,6 +19,9 @@ from tests.chaos import mutants
 
 BACK_AFTER_S = 0.3
 LOOK_EVERY_S = 0.02
+FLUSHES: tuple[Mapping[str, str], ...] = ({"STREAMGAUGE_PARALLEL_ROWS": "2"}, {})
+"""Every second worker stores even small flushes over two connections, which it would do with large ones."""
+
 STOPS_WITHIN_S = 30.0
 
 JUMPING_CLOCK = "CHAOS_CLOCK"
@@ -129,7 +132,8 @@ class Crew:
         with self._guard:
             number = len(self.workers)
             log = self._directory / f"worker-{number}.log"
-            worker = Worker(number, self._environment, log, self._mutant)
+            environment = {**self._environment, **FLUSHES[number % len(FLUSHES)]}
+            worker = Worker(number, environment, log, self._mutant)
             worker.start(failpoint)
             self.workers.append(worker)
         return worker

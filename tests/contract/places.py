@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import psycopg
 
-from sinks.judging import SLICE_ROWS
 from sinks.memory import MemorySink, MemoryStore, StoredReading
 from sinks.protocols import Partition, ReadingsSink
 from sinks.timescale.sink import Bounds, TimescaleSink
@@ -76,16 +76,16 @@ EVERYTHING = (
 class TimescalePlace:
     """A migrated database, emptied."""
 
-    def __init__(self, owner_dsn: str, writer_dsn: str, slice_rows: int = SLICE_ROWS) -> None:
+    def __init__(self, owner_dsn: str, writer_dsn: str, bounds: Bounds) -> None:
         self._writer_dsn = writer_dsn
-        self._slice_rows = slice_rows
+        self._bounds = bounds
         self._sinks: list[TimescaleSink] = []
         self._look = psycopg.connect(owner_dsn, autocommit=True)
         self._look.execute("SET search_path TO public; SET timezone TO 'UTC'")
         self._look.execute(f"TRUNCATE {EVERYTHING}")
 
     def sink(self, owner: str, max_series_per_tenant: int = 1000) -> ReadingsSink:
-        bounds = Bounds(max_series_per_tenant, slice_rows=self._slice_rows)
+        bounds = replace(self._bounds, max_series_per_tenant=max_series_per_tenant)
         self._sinks.append(TimescaleSink(self._writer_dsn, owner, bounds))
         return self._sinks[-1]
 

@@ -118,16 +118,27 @@ def test_parts_of_several_partitions_are_written_together(place: Place) -> None:
     assert place.dead_letters() == [(P1, EMPTY)]
 
 
-def test_one_fenced_part_keeps_the_whole_flush_out(place: Place) -> None:
-    sink = place.sink("a")
+@pytest.mark.parametrize("fenced", [P0, P1])
+def test_of_a_flush_with_a_fenced_part_no_other_is_written_in_part(place: Place, fenced: Partition) -> None:
+    sink, (other,) = place.sink("a"), {P0, P1} - {fenced}
     sink.claim(P0, "a", 0)
     sink.claim(P1, "a", 0)
-    before = {P0: Progress(1, 0, "a"), P1: place.sink("b").claim(P1, "b", 0)}
-    parts = [Part(P0, 1, 0, 1, [columns([0])], [EMPTY]), Part(P1, 1, 0, 1, [columns([0])])]
+    taken = place.sink("b").claim(fenced, "b", 0)
+    parts = [
+        Part(P0, 1, 0, 1, [columns([0])], [EMPTY]),
+        Part(P1, 1, 0, 2, [columns([1, 1], time_us=[BASE_US, BASE_US + 1])], [EMPTY]),
+    ]
     with pytest.raises(Fenced):
-        sink.write(flush_of(series_table("rpm"), *parts))
-    assert (place.readings(), place.dead_letters()) == ([], [])
-    assert sink.progress([P0, P1]) == before
+        sink.write(flush_of(series_table("rpm", "load"), *parts))
+    stored = sink.progress([P0, P1])
+    assert stored[fenced] == taken
+    if stored[other].next_offset == 0:
+        assert (place.readings(), place.dead_letters()) == ([], [])
+    else:
+        (whole,) = (part for part in parts if part.partition == other)
+        assert stored[other].next_offset == whole.next
+        assert len(place.readings()) == len(whole.columns[0])
+        assert place.dead_letters() == [(other, EMPTY)]
 
 
 def test_a_reading_without_a_value_is_stored_as_not_a_number(place: Place) -> None:

@@ -8,18 +8,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from sinks.protocols import Fenced, Flush, Part, Progress, SinkUnavailable, Written
+from sinks.judging import JudgedPart
+from sinks.protocols import Fenced, Flush, Part, Partition, Progress, SinkUnavailable, Written
+from sinks.timescale import transaction
 from sinks.timescale.history import DatabaseHistory
 from sinks.timescale.migrate import MigrationError, migrate, shipped
-from sinks.timescale.session import connect, session_name, translated
+from sinks.timescale.session import Connection, connect, session_name, translated
 from sinks.timescale.sink import Bounds, TimescaleSink
 from sinks.timescale.transaction import MAX_FORWARDED_BYTES
 from streams.core.rejection import WHOLE_RECORD, Reason, Rejection
@@ -28,6 +31,7 @@ from streams.settings import Settings
 from tests.builders import BASE_US, P0, P1, columns, flush_of, series_table
 from tests.databases import as_writer, empty_database
 from tests.relay import Relay
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -463,3 +467,72 @@ def test_what_is_not_released_is_read_back_as_it_was_stored(db: Database, sink: 
     assert points.quality.tolist() == [1, 2, 0]
     assert points.series_id[1] == points.series_id[2] != points.series_id[0]
     assert (first.time_us.tolist(), len(none.time_us)) == ([BASE_US + 3], 0)
+
+
+def beside(readings: int = 20) -> Flush:
+    """Return a flush of two partitions, each with readings of its own series and a dead letter."""
+    times = [BASE_US + row for row in range(readings)]
+    parts = [
+        Part(partition, 1, 0, readings, [columns([number] * readings, time_us=times)], [LETTER])
+        for number, partition in enumerate((P0, P1))
+    ]
+    return flush_of(series_table("rpm", "load"), *parts)
+
+
+@pytest.fixture
+def broad(db: Database) -> Iterator[TimescaleSink]:
+    """A sink that stores every flush of several partitions over two connections."""
+    sink = TimescaleSink(db.writer_dsn, "a", Bounds(1000, parallel_rows=1))
+    sink.claim(P0, "a", 0)
+    sink.claim(P1, "a", 0)
+    yield sink
+    sink.close()
+
+
+def test_a_large_flush_is_stored_over_two_connections(db: Database, broad: TimescaleSink) -> None:
+    assert broad.write(beside()) == Written(40, 2)
+    assert db.count("readings") == 40
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
+    assert db.owner.execute(sessions, (session_name("a"),)).fetchall() == [(2,)]
+    broad.close()
+    eventually(
+        lambda: db.owner.execute(sessions, (session_name("a"),)).fetchall() == [(0,)], "both to be closed"
+    )
+
+
+@pytest.mark.parametrize("lost", [P0, P1])
+def test_what_one_of_two_connections_did_not_store_is_stored_again_alone(
+    db: Database, broad: TimescaleSink, lost: Partition
+) -> None:
+    flush, (kept,) = beside(), {P0, P1} - {lost}
+    commit = transaction.advance_and_commit
+
+    def lose(session: Connection, parts: Sequence[JudgedPart], kept_from_us: int) -> None:
+        if parts[0].part.partition == lost:
+            session.close()
+        commit(session, parts, kept_from_us)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sinks.timescale.transaction.advance_and_commit", lose)
+        with pytest.raises(SinkUnavailable) as failed:
+            broad.write(flush)
+    assert failed.value.sent == {P0: Written(20, 1), P1: Written(20, 1)}
+    stored = broad.progress([P0, P1])
+    assert {partition: stored[partition].next_offset for partition in (kept, lost)} == {kept: 20, lost: 0}
+    again = replace(flush, parts=[part for part in flush.parts if part.partition == lost])
+    assert broad.write(again) == Written(20, 1)
+    assert (db.count("readings"), db.count("dead_letters")) == (40, 2)
+
+
+def test_a_second_connection_that_cannot_be_had_leaves_nothing(db: Database, broad: TimescaleSink) -> None:
+    broad.progress([P0])
+
+    def refuse(*_: object) -> None:
+        raise psycopg.errors.TooManyConnections("sorry")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sinks.timescale.sink.connect", refuse)
+        with pytest.raises(SinkUnavailable, match="max_connections"):
+            broad.write(beside())
+    assert db.count("readings") == 0
+    assert broad.write(beside()) == Written(40, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sinks.protocols import Fenced, Part, ReadingsSink
+from sinks.protocols import Fenced, Part, ReadingsSink, Written
+from sinks.timescale.sink import Bounds
 from streams.core.rejection import WHOLE_RECORD, Reason, Rejection
 from streams.core.series import SeriesTable
 from tests.builders import BASE_US, P0, P1, columns, flush_of, series_table
@@ -56,9 +58,13 @@ writes = st.builds(
 
 
 class Workers:
-    """Two workers on one place, who believe that what they claimed last is theirs."""
+    """Two workers on one place, who believe that what they claimed last is theirs.
 
-    def __init__(self, place: Place) -> None:
+    ``apart``: each writes the parts of a flush one by one.
+    """
+
+    def __init__(self, place: Place, *, apart: bool = False) -> None:
+        self._apart = apart
         self._sinks: list[ReadingsSink] = [place.sink(name, LIMIT) for name in WORKERS]
         self._positions: dict[tuple[int, int], tuple[int, int]] = {}
         self._ticks = count()
@@ -73,13 +79,16 @@ class Workers:
 
     def _write(self, step: Write, table: SeriesTable) -> object:
         parts = [self._part(step, partition) for partition in step.partitions]
-        try:
-            written = self._sinks[step.worker].write(flush_of(table, *parts))
-        except Fenced:
+        flushes = [[part] for part in parts] if self._apart else [parts]
+        written = []
+        for some in flushes:
+            with suppress(Fenced):
+                written.append(self._sinks[step.worker].write(flush_of(table, *some)))
+        if len(written) < len(flushes):
             return Fenced
         for part in parts:
             self._positions[step.worker, part.partition.number] = (part.epoch, part.next)
-        return written
+        return Written(*map(sum, zip(*written, strict=True)))
 
     def _part(self, step: Write, number: int) -> Part:
         epoch, base = self._positions.get((step.worker, number), (1, 10))
@@ -100,12 +109,19 @@ class Workers:
         return Part([P0, P1][number], epoch, base, base + 3, [rows], letters)
 
 
+TOGETHER = Bounds(slice_rows=1)
+SIDE_BY_SIDE = Bounds(slice_rows=1, parallel_rows=0)
+
+
+@pytest.mark.parametrize("bounds", [TOGETHER, SIDE_BY_SIDE], ids=["together", "side-by-side"])
 @settings(max_examples=40, deadline=None)
 @given(steps=st.lists(claims | writes, max_size=12))
-def test_both_adapters_answer_and_store_the_same(database: str, steps: list[Claim | Write]) -> None:
-    model, real = MemoryPlace(), TimescalePlace(database, as_writer(database), slice_rows=1)
+def test_both_adapters_answer_and_store_the_same(
+    database: str, bounds: Bounds, steps: list[Claim | Write]
+) -> None:
+    model, real = MemoryPlace(), TimescalePlace(database, as_writer(database), bounds)
     try:
-        modelled, actual = Workers(model), Workers(real)
+        modelled, actual = Workers(model, apart=bounds is SIDE_BY_SIDE), Workers(real)
         for step in steps:
             assert actual.do(step) == modelled.do(step)
         assert real.readings() == model.readings()
