@@ -12,7 +12,7 @@ from typing import LiteralString, Self
 
 import numpy as np
 import numpy.typing as npt
-from psycopg.copy import Copy, QueuedLibpqWriter
+from psycopg.copy import Copy, LibpqWriter, QueuedLibpqWriter
 
 from sinks.timescale.session import Connection
 from streams.core.batch import Bools, Float64, Int16, Int32, Int64
@@ -115,11 +115,13 @@ class CopyStream:
     """Rows on their way into one table, while the caller prepares the next.
 
     The connection serves nothing else before :meth:`land`. Leaving the block without it gives the
-    transaction up.
+    transaction up. ``threaded``: a thread hands the rows over, so that the caller never waits for the
+    database; for few rows it costs more than they do.
     """
 
-    def __init__(self, session: Connection, table: str) -> None:
+    def __init__(self, session: Connection, table: str, *, threaded: bool) -> None:
         self._session = session
+        self._writer = QueuedLibpqWriter if threaded else LibpqWriter
         self._statement = _copy_into(table)
         self._open = ExitStack()
         self._copy: Copy | None = None
@@ -137,8 +139,8 @@ class CopyStream:
         if len(rows):
             if self._copy is None:
                 cursor = self._open.enter_context(self._session.cursor())
-                writer = QueuedLibpqWriter(cursor)
-                self._copy = self._open.enter_context(cursor.copy(self._statement, writer=writer))
+                copy = cursor.copy(self._statement, writer=self._writer(cursor))
+                self._copy = self._open.enter_context(copy)
                 self._copy.write(HEADER)
             self._copy.write(rows.view(np.uint8).data)
 

@@ -144,7 +144,7 @@ class TimescaleSink:
         reach(Point.BEFORE_FLUSH)
         with self._session() as session:
             resolved = [self._resolve(session, flush, part) for part in flush.parts]
-            if sum(len(part.columns) for part in resolved) < self._bounds.parallel_rows:
+            if _rows(resolved) < self._bounds.parallel_rows:
                 parts = self._store(session, flush, resolved)
             else:
                 parts = self._store_beside(session, flush, *halves(resolved))
@@ -155,7 +155,7 @@ class TimescaleSink:
             self._sent = {}
         return total(parts)
 
-    def _store(self, session: Connection, flush: Flush, resolved: Iterable[ResolvedPart]) -> list[JudgedPart]:
+    def _store(self, session: Connection, flush: Flush, resolved: Sequence[ResolvedPart]) -> list[JudgedPart]:
         """Make some parts visible in one transaction."""
         session.execute("BEGIN")
         reach(Point.BEFORE_COPY)
@@ -251,13 +251,14 @@ class TimescaleSink:
                 part, columns, series.series_id, series.home, self._registry.home(part.partition)
             )
 
-    def _copy(self, session: Connection, flush: Flush, resolved: Iterable[ResolvedPart]) -> list[JudgedPart]:
+    def _copy(self, session: Connection, flush: Flush, resolved: Sequence[ResolvedPart]) -> list[JudgedPart]:
         """Judge slice by slice, and have the readings of one stored while the next is judged.
 
         Memory takes each in at once, before it is committed: any failure makes it forget everything.
         """
         parts = []
-        with transaction.ReadingsCopy(session, self._timed) as copy:
+        many = _rows(resolved) > self._bounds.slice_rows
+        with transaction.ReadingsCopy(session, self._timed, threaded=many) as copy:
             for part in resolved:
                 memory = self._known[part.part.partition].memory
                 history, outcomes = DatabaseHistory(copy.session, part.part.partition), []
@@ -299,6 +300,10 @@ class _Known:
 
     def note(self, session: Connection, judged: JudgedPart) -> None:
         self.journal.note(session, self.memory, judged.part.next, judged.reports)
+
+
+def _rows(resolved: Iterable[ResolvedPart]) -> int:
+    return sum(len(part.columns) for part in resolved)
 
 
 def _check_schema(session: Connection) -> None:

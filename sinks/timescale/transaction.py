@@ -57,10 +57,10 @@ class ReadingsCopy:
     Rows of one are sorted. Those that are late, with another column, and corrections follow.
     """
 
-    def __init__(self, session: Connection, timed: Timed) -> None:
+    def __init__(self, session: Connection, timed: Timed, *, threaded: bool) -> None:
         self._session = session
         self._timed = timed
-        self._stream = CopyStream(session, READINGS)
+        self._stream = CopyStream(session, READINGS, threaded=threaded)
         self._late: list[Rows] = []
         self._judgements: list[Judgement] = []
 
