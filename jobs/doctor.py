@@ -24,6 +24,7 @@ from infra.stack.state import State
 from jobs.topics import Action, TopicAdmin, plan, wanted_topics
 from sinks.timescale.migrate import pending
 from sinks.timescale.outbox import read_state
+from streams.core.wire.json_kernel import LOADED
 from streams.errors import UserError
 from streams.settings import Settings, state_dir
 
@@ -80,6 +81,7 @@ def programs(_settings: Settings) -> Iterator[Finding]:
     packages = ("streamgauge", "faust-streaming", "aiokafka", "psycopg", "numpy")
     yield ok("packages", ", ".join(f"{name} {version(name)}" for name in packages))
     yield ok("librdkafka", libversion()[0])
+    yield ok("json", LOADED.state)
 
 
 def kafka(settings: Settings) -> Iterator[Finding]:

@@ -6,8 +6,8 @@ not of the common form is read again exactly, one message at a time: both ways a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from operator import itemgetter
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -16,19 +16,18 @@ from streams.core.limits import Limits
 from streams.core.names import Names
 from streams.core.rejection import Rejection
 from streams.core.series import SeriesTable
+from streams.core.wire import json_kernel
 from streams.core.wire.batches import BatchReader
-from streams.core.wire.exact import JSON_BEGINS, ResolveSchemaId, read_message
+from streams.core.wire.exact import ResolveSchemaId, read_message
 from streams.core.wire.headers import KeyProducers
 from streams.core.wire.json_arrays import JsonReader
+from streams.core.wire.json_kernel import KernelReader
 from streams.core.wire.lockstep import Buffer
 from streams.core.wire.readings import ReadingReader
-from streams.core.wire.routes import find_routes
+from streams.core.wire.routes import find_json, find_routes
 from streams.core.wire.rows import Row, to_columns
 
 __all__ = ["Decoder", "ResolveSchemaId"]
-
-_FIRST_BYTE = itemgetter(slice(1))
-_BEGINS_JSON = frozenset(bytes([octet]) for octet in JSON_BEGINS).__contains__
 
 SMALL_CHUNK_BYTES = 2048
 """A smaller chunk is read exactly at once: numpy's cost per operation would outweigh its speed."""
@@ -39,6 +38,7 @@ class Decoder:
 
     ``series`` and ``producers`` name the integers in the columns it returns. ``resolve_schema_id``
     asks a schema registry, where there is one; what it raises passes through :meth:`decode`.
+    Without ``native`` JSON is read as where no kernel was built.
 
     >>> decoder = Decoder(Limits(), SeriesTable())
     >>> value = b'{"source":"pump-1","metric":"rpm","time":"2026-01-31T12:00:00Z","value":1450}'
@@ -48,9 +48,14 @@ class Decoder:
     """
 
     def __init__(
-        self, limits: Limits, series_table: SeriesTable, resolve_schema_id: ResolveSchemaId | None = None
+        self,
+        limits: Limits,
+        series_table: SeriesTable,
+        resolve_schema_id: ResolveSchemaId | None = None,
+        native: bool = True,
     ) -> None:
         self._limits = limits
+        self._library = json_kernel.LOADED.library if native else None
         self._resolve_schema_id = resolve_schema_id
         self._begin(series_table)
 
@@ -60,6 +65,7 @@ class Decoder:
         self._batches = BatchReader(self._names, self._limits)
         self._readings = ReadingReader(self._names, self._limits, key_producers)
         self._json = JsonReader(self._names, self._limits, key_producers)
+        self._kernel = self._library and KernelReader(self._library, self._names, self._limits, key_producers)
 
     @property
     def series(self) -> SeriesTable:
@@ -84,15 +90,13 @@ class Decoder:
 
     def decode(self, messages: Messages) -> Decoded:
         """Return the readings of a chunk in log order, and a rejection for everything that is none."""
-        most = self._limits.max_message_bytes
-        values = [value if value and len(value) <= most else b"" for value in messages.values]
-        if sum(map(len, values)) < SMALL_CHUNK_BYTES:
+        buffer = _buffer(messages.values, self._limits.max_message_bytes)
+        if len(buffer.data) < SMALL_CHUNK_BYTES:
             return Decoded(*self._read_exactly(messages, range(len(messages))))
-        if all(map(_BEGINS_JSON, map(_FIRST_BYTE, values))):
-            json, odd = self._json.read(messages, np.arange(len(values)))
-            parts = [json]
+        if find_json(buffer).all():
+            parts, odd = self._read_json(messages, buffer, np.arange(len(messages)))
         else:
-            parts, odd = self._read_routed(messages, Buffer(values))
+            parts, odd = self._read_routed(messages, buffer)
         rest, rejections = self._read_exactly(messages, np.sort(odd).tolist())
         return Decoded(_in_log_order([*parts, rest]), rejections)
 
@@ -102,9 +106,20 @@ class Decoder:
         start = route.start
         batches, odd_batches = self._batches.read(buffer, route.batches, start[route.batches], messages)
         readings, odd_readings = self._readings.read(buffer, route.readings, start[route.readings], messages)
-        json, odd_json = self._json.read(messages, route.json)
+        json, odd_json = self._read_json(messages, buffer, route.json)
         odd = np.concatenate((odd_batches, odd_readings, odd_json, route.others))
-        return [batches, readings, json], odd
+        return [batches, readings, *json], odd
+
+    def _read_json(self, messages: Messages, buffer: Buffer, rows: Int64) -> tuple[list[Columns], Int64]:
+        """Read the JSON messages ``rows``; return readings, and the rows to be read exactly."""
+        read = []
+        if self._kernel and len(rows):
+            columns, rows = self._kernel.read(buffer, rows, messages)
+            read.append(columns)
+        if len(rows):
+            columns, rows = self._json.read(messages, rows)
+            read.append(columns)
+        return read, rows
 
     def _read_exactly(self, messages: Messages, rows: Iterable[int]) -> tuple[Columns, list[Rejection]]:
         read: list[Row] = []
@@ -116,6 +131,15 @@ class Decoder:
                 else:
                     rejections.append(outcome)
         return to_columns(read, messages), rejections
+
+
+def _buffer(values: Sequence[bytes | None], most_bytes: int) -> Buffer:
+    """Join the values of messages, with nothing in place of one that is missing or too large."""
+    if all(values):
+        buffer = Buffer(cast("Sequence[bytes]", values))
+        if (buffer.end - buffer.begin).max(initial=0) <= most_bytes:
+            return buffer
+    return Buffer([value if value and len(value) <= most_bytes else b"" for value in values])
 
 
 def _in_log_order(parts: Iterable[Columns]) -> Columns:

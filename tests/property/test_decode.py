@@ -98,9 +98,10 @@ def spelled_out(columns: Columns, series: SeriesTable, producers: list[str]) -> 
 
 
 def assert_agreement(messages: Messages) -> None:
-    decoder = Decoder(LIMITS, SeriesTable())
     exact, series, producers = exactly(messages, LIMITS)
-    for _again_with_everything_remembered in range(2):
+    natively, in_python = (Decoder(LIMITS, SeriesTable(), native=native) for native in (True, False))
+    # Twice each, the second time with everything remembered.
+    for decoder in (natively, in_python, natively, in_python):
         decoded = decoder.decode(messages)
         assert decoded.rejections == exact.rejections
         found = spelled_out(decoded.columns, decoder.series, decoder.producers)

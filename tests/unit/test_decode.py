@@ -19,13 +19,16 @@ from streams.core.decode import Decoder
 from streams.core.limits import Limits
 from streams.core.rejection import WHOLE_RECORD, Reason
 from streams.core.series import SeriesKey, SeriesTable
+from streams.core.wire import json_kernel
 from tests.builders import BASE_US
 
 
-@pytest.fixture(params=["one by one", "together"], autouse=True)
+@pytest.fixture(params=["one by one", "together", "natively"], autouse=True)
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every chunk here read both as a small one and as a large one."""
+    """Have every chunk here read as a small one, and as a large one without and with the kernel."""
     monkeypatch.setattr(decode, "SMALL_CHUNK_BYTES", 1 << 30 if request.param == "one by one" else 0)
+    if request.param != "natively":
+        monkeypatch.setattr(json_kernel, "LOADED", json_kernel.Loaded(None, ""))
 
 
 def decoder_of(**given: Any) -> Decoder:

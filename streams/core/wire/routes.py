@@ -47,7 +47,7 @@ def find_routes(buffer: Buffer, resolve_schema_id: ResolveSchemaId | None) -> Ro
             if schema is not None:
                 of_schema[schema.name] |= framed & (numbers == number)
         start[framed] = buffer.begin[framed] + CONFLUENT_PREFIX_BYTES
-    json = ((first == JSON_BEGINS[0]) | (first == JSON_BEGINS[1])) & (size > 0)
+    json = find_json(buffer)
     readings, batches = of_schema[READING_V1.name], of_schema[READING_BATCH_V1.name]
     return Routes(
         readings=np.flatnonzero(readings),
@@ -56,6 +56,13 @@ def find_routes(buffer: Buffer, resolve_schema_id: ResolveSchemaId | None) -> Ro
         others=np.flatnonzero(~(readings | batches | json)),
         start=start,
     )
+
+
+def find_json(buffer: Buffer) -> Bools:
+    """Return which messages are JSON."""
+    first = buffer.octets[buffer.begin]
+    json: Bools = ((first == JSON_BEGINS[0]) | (first == JSON_BEGINS[1])) & (buffer.end > buffer.begin)
+    return json
 
 
 def _single_objects(buffer: Buffer, schema: Schema, size: Int64) -> Bools:

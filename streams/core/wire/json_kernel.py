@@ -1,0 +1,177 @@
+"""JSON readings read by a small native kernel, where one was built: a whole chunk in one call.
+
+The kernel (``kernel/json.c``) takes the common form only and declines every message that is not of it.
+It calls into Python for nothing, so other threads run meanwhile.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import orjson
+
+from schemas.encode import DEFAULT_TENANT
+from streams.core.batch import UNNUMBERED, Columns, Int64, Messages
+from streams.core.limits import Limits
+from streams.core.names import ANONYMOUS, Names
+from streams.core.rejection import Refused
+from streams.core.wire import json_exact
+from streams.core.wire.headers import UNKNOWN, KeyProducers, pack, unpack
+from streams.core.wire.lockstep import Buffer
+from streams.core.wire.memo import MAX_REMEMBERED_BYTES
+
+FOLDER = Path(__file__).with_name("kernel")
+LIBRARY_NAME = "json.so"
+
+_LEAST_READING_BYTES = len('{"source":"","metric":"","time":0,"value":0}')
+_COLUMNS = 8
+_RECORD = np.dtype([("hash", "<u8"), ("packed", "<i8"), ("key_bytes", "<u8")])
+_KEY_PADDING = 16
+_FIRST_FRESH = -2
+
+_POINTER, _INT64 = ctypes.c_void_p, ctypes.c_int64
+_SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
+    "new": (_POINTER, [ctypes.c_uint64]),
+    "free": (None, [_POINTER]),
+    "forget": (None, [_POINTER]),
+    "bytes": (ctypes.c_uint64, [_POINTER]),
+    "fresh": (_POINTER, [_POINTER, ctypes.POINTER(ctypes.c_uint64)]),
+    "learn": (None, [_POINTER, _POINTER]),
+    "read": (
+        _INT64,
+        [_POINTER, ctypes.c_char_p, _POINTER, _POINTER, _INT64, _INT64, _POINTER, _POINTER, _INT64],
+    ),
+}
+
+
+class Loaded(NamedTuple):
+    """The kernel's functions, or None, and a sentence that says which."""
+
+    library: ctypes.CDLL | None
+    state: str
+
+
+def source_number() -> int:
+    """Return the number by which a library tells that it was built from the source that is here."""
+    return zlib.crc32(b"".join(path.read_bytes() for path in sorted(FOLDER.glob("*.[ch]"))))
+
+
+def load() -> Loaded:
+    """Load the kernel, if it is here and was built from this source."""
+    path = FOLDER / LIBRARY_NAME
+    if not path.exists():
+        return Loaded(None, "read in Python: no native kernel was built here")
+    try:
+        library = ctypes.CDLL(str(path))
+        built_from = ctypes.c_uint32.in_dll(library, "streamgauge_source").value
+    except (OSError, ValueError) as error:
+        return Loaded(None, f"read in Python: the native kernel cannot be loaded: {error}")
+    if built_from != source_number():
+        return Loaded(None, "read in Python: the native kernel was built from another source")
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, f"streamgauge_{name}")
+        function.restype, function.argtypes = result, arguments
+    return Loaded(library, "read by the native kernel")
+
+
+LOADED = load()
+
+
+class KernelReader:
+    """Reads the JSON messages of a chunk that are of the common form.
+
+    What names a reading is remembered as the bytes that it came as. New bytes are read here, strictly.
+    """
+
+    def __init__(
+        self, library: ctypes.CDLL, names: Names, limits: Limits, key_producers: KeyProducers
+    ) -> None:
+        self._library = library
+        self._names = names
+        self._limits = limits
+        self._key_producers = key_producers
+        self._headers = library.streamgauge_new(hash("headers") & 0xFFFF_FFFF_FFFF_FFFF)
+        if not self._headers:
+            raise MemoryError
+        weakref.finalize(self, library.streamgauge_free, self._headers)
+
+    def read(self, buffer: Buffer, rows: Int64, messages: Messages) -> tuple[Columns, Int64]:
+        """Read the messages ``rows`` of a chunk; return the readings, and the rows that are declined."""
+        if self._library.streamgauge_bytes(self._headers) > MAX_REMEMBERED_BYTES:
+            self._library.streamgauge_forget(self._headers)
+        begin, end = buffer.begin[rows], buffer.end[rows]
+        room = int((end - begin).sum()) // _LEAST_READING_BYTES
+        read, counts = np.empty((_COLUMNS, room), np.int64), np.empty(len(rows), np.int64)
+        count = self._library.streamgauge_read(
+            self._headers,
+            buffer.data,
+            begin.ctypes.data,
+            end.ctypes.data,
+            len(rows),
+            self._limits.max_readings_per_message,
+            counts.ctypes.data,
+            read.ctypes.data,
+            room,
+        )
+        packed, time_us, value, epoch, sequence, revision, quality, index = read[:, :count]
+        self._learn(packed)
+        row = np.repeat(rows, counts)
+        series, producer = unpack(packed)
+        producer = self._key_producers.complete(producer, row, messages.keys)
+        columns = Columns(
+            series=series.astype(np.int32),
+            time_us=time_us.copy(),
+            value=value.view(np.float64).copy(),
+            quality=quality.astype(np.int16),
+            revision=revision.astype(np.int32),
+            producer=producer.astype(np.int32),
+            epoch=epoch.copy(),
+            sequence=np.where(producer == ANONYMOUS, UNNUMBERED, sequence),
+            offset=messages.offsets[row],
+            index=index.astype(np.int32),
+            stamp_ms=messages.timestamps_ms[row],
+        )
+        declined = counts == 0
+        refused = (packed == UNKNOWN) | (producer == UNKNOWN)
+        if refused.any():
+            of_message = np.repeat(np.arange(len(rows)), counts)
+            declined[of_message[refused]] = True
+            columns = columns.take(~declined[of_message])
+        return columns, rows[declined]
+
+    def _learn(self, packed: Int64) -> None:
+        """Read the headers that are new, and put what they are in place of their numbers."""
+        found = np.fromiter(map(self._packed, self._fresh()), np.int64)
+        if len(found):
+            self._library.streamgauge_learn(self._headers, found.ctypes.data)
+            fresh = packed <= _FIRST_FRESH
+            packed[fresh] = found[_FIRST_FRESH - packed[fresh]]
+
+    def _fresh(self) -> Iterator[bytes]:
+        size = ctypes.c_uint64()
+        records = self._library.streamgauge_fresh(self._headers, ctypes.byref(size))
+        data = ctypes.string_at(records, size.value) if size.value else b""
+        at = 0
+        while at < len(data):
+            key_bytes = int(np.frombuffer(data, _RECORD, 1, at)["key_bytes"][0])
+            at += _RECORD.itemsize
+            yield data[at : at + key_bytes]
+            at += -(-key_bytes // _KEY_PADDING) * _KEY_PADDING
+
+    def _packed(self, header: bytes) -> int:
+        """Return series and producer of what names a reading, ``UNKNOWN`` where it may not."""
+        try:
+            tenant, source, metric, attributes, producer = orjson.loads(header)
+            pairs = json_exact.read_attributes(attributes)
+            series = self._names.series_index(
+                DEFAULT_TENANT if tenant is None else tenant, source, metric, pairs
+            )
+            return pack(series, None if producer is None else self._names.producer_index(producer))
+        except (orjson.JSONDecodeError, Refused):
+            return UNKNOWN
