@@ -60,4 +60,4 @@ def compile_kernel(root: Path) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(compile_kernel(Path(__file__).parent))
+    raise SystemExit(compile_kernel(Path(__file__).parent) or 0)

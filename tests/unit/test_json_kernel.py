@@ -103,6 +103,8 @@ def test_the_common_form_is_taken(message: bytes) -> None:
         PLAIN[:-1] + b',"epoch":1 2}',
         b"[" + PLAIN,
         b"[" + PLAIN + b",]",
+        b"[" + PLAIN + b"]]",
+        b"[" + PLAIN + b"] 1",
         b"[[" + PLAIN + b"]]",
         b'{"source":"a","time":1,"value":2}',
         b'{"source":"\xff","metric":"b","time":1,"value":2}',
@@ -131,6 +133,8 @@ def test_the_common_form_is_taken(message: bytes) -> None:
         reading(time="2026-12-31T23:59:60Z"),
         reading(time="2026-02-29T00:00:00Z"),
         reading(time="2026-01-31T12:00:00"),
+        reading(time="2026-01-31T12:00:00.Z"),
+        reading(time="2026-01-31T12:00:00.1234567890Z"),
         reading(value="2"),
         reading(value=[2]),
         *map(with_value, ("-0", "01", "1.", ".5", "+1", "1e", "1e309", "NaN", "Infinity", "0x10", "9" * 80)),
@@ -181,6 +185,17 @@ def test_decimal_fractions_are_read_bit_for_bit(number: Any) -> None:
     assert (declined.tolist(), bits(columns.value[0])) == ([], bits(float(f"{number:f}")))
 
 
+def test_numbers_at_the_bounds_of_what_doubles_hold_are_read_bit_for_bit() -> None:
+    drawn = np.random.default_rng(1)
+    digits = drawn.integers(1 << 52, 10**18, 4000).tolist() + list(range((1 << 53) - 9, (1 << 53) + 9))
+    texts = [f"{number}e{-18 + place % 44}" for place, number in enumerate(digits)]
+    texts += [f"{number}e{power}" for number in range(1, 200, 3) for power in range(-26, 27)]
+    columns, declined = Reader().read(*map(with_value, texts))
+
+    assert declined.tolist() == []
+    assert list(map(bits, columns.value)) == [bits(float(text)) for text in texts]
+
+
 @given(st.integers(-(1 << 63) + 1, (1 << 63) - 1))
 def test_integers_are_times_values_and_epochs(number: int) -> None:
     columns, declined = Reader().read(reading(time=number, value=number, epoch=number))
@@ -226,6 +241,18 @@ def test_what_takes_too_much_is_forgotten_and_learnt_again(monkeypatch: pytest.M
         columns, declined = reader.read(reading(source="x"), reading(source="y"), reading(source="x"))
 
         assert (columns.series.tolist(), declined.tolist()) == ([0, 1, 0], [])
+
+
+def test_headers_of_one_hash_are_told_apart_until_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A word of a key that equals the seed makes everything before it count for nothing.
+    monkeypatch.setattr(json_kernel, "SEED", int.from_bytes(b"a" * 8, "little"))
+    reader = Reader(Limits())
+    sources = [f"{number:09}{'a' * 8}" for number in range(70)]
+    for _ in range(2):
+        columns, declined = reader.read(*(reading(source=source) for source in sources))
+
+        assert [reader.names.series.keys[number].source for number in columns.series] == sources[:64]
+        assert declined.tolist() == list(range(64, 70))
 
 
 def test_headers_that_nobody_could_read_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,9 @@ from streams.core.wire.memo import MAX_REMEMBERED_BYTES
 FOLDER = Path(__file__).with_name("kernel")
 LIBRARY_NAME = "json.so"
 
+SEED = hash("headers") & 0xFFFF_FFFF_FFFF_FFFF
+"""Another one in each process, so that nobody can know which headers collide."""
+
 _LEAST_READING_BYTES = len('{"source":"","metric":"","time":0,"value":0}')
 _COLUMNS = 8
 _RECORD = np.dtype([("hash", "<u8"), ("packed", "<i8"), ("key_bytes", "<u8")])
@@ -96,7 +99,7 @@ class KernelReader:
         self._names = names
         self._limits = limits
         self._key_producers = key_producers
-        self._headers = library.streamgauge_new(hash("headers") & 0xFFFF_FFFF_FFFF_FFFF)
+        self._headers = library.streamgauge_new(SEED)
         if not self._headers:
             raise MemoryError
         weakref.finalize(self, library.streamgauge_free, self._headers)

@@ -51,7 +51,6 @@ static text string_end(text p, text end) {
         p += __builtin_ctzll(stops) / 8; /* the lowest mark is exact */
         if (p >= end) break;
         if (*p == '"') return p;
-        if (end - p < 2) break;
         p += 2;
     }
     return NULL;
