@@ -42,6 +42,14 @@ def compile_kernel(root: Path) -> str:
 
     A library that is in use is replaced, never overwritten.
     """
+    try:
+        done = _compile(root)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return "" if done.returncode == 0 else done.stderr.strip() or f"the compiler ended with {done.returncode}"
+
+
+def _compile(root: Path) -> subprocess.CompletedProcess[str]:
     folder = root / FOLDER
     source = b"".join(path.read_bytes() for path in sorted(folder.glob("*.[ch]")))
     compiler = shlex.split(os.environ.get("CC") or "cc")
@@ -49,14 +57,10 @@ def compile_kernel(root: Path) -> str:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         built = Path(scratch) / LIBRARY.name
         command = [*compiler, *FLAGS, defined, "-o", str(built), str(folder / "json.c")]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        except OSError as error:
-            return str(error)
-        if done.returncode:
-            return done.stderr.strip() or f"{compiler[0]} ended with {done.returncode}"
-        built.replace(root / LIBRARY)
-    return ""
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            built.replace(root / LIBRARY)
+    return done
 
 
 if __name__ == "__main__":

@@ -104,7 +104,9 @@ class Settings(BaseSettings):
     )
 
     flush_rows: int = Field(
-        default=100_000, ge=1, description="a flush holds about this many readings at most"
+        default=100_000,
+        ge=1,
+        description="a flush holds about this many readings at most, up to twice as many of one fetch",
     )
     parallel_rows: int = Field(
         default=32_768,

@@ -258,7 +258,7 @@ async def run_until_told(settings: Settings) -> None:
 
 
 async def run_to_the_end(settings: Settings) -> None:
-    """Run a worker, and end the process at once where it cannot go on.
+    """Run a worker, and end the process at once when that is over, or cannot go on.
 
     Tasks and threads of the consumer may not end by themselves, while its heartbeat goes on and keeps the
     partitions from others. None is worth waiting for: what counts is in the database.
@@ -269,9 +269,10 @@ async def run_to_the_end(settings: Settings) -> None:
     except UserError as error:
         log.error("%s. %s", error, error.hint)
         _exit(error.exit_code)
-    except Exception:
+    except BaseException:
         log.exception("This worker cannot go on")
         _exit(1)
+    _exit(0)
 
 
 def _exit(code: int) -> None:

@@ -27,6 +27,7 @@ _SETTINGS = """
     SET lock_timeout TO '5s';
     SET statement_timeout TO '60s';
     SET idle_in_transaction_session_timeout TO '10s';
+    SET idle_session_timeout TO 0;
     SET tcp_keepalives_idle TO 5;
     SET tcp_keepalives_interval TO 2;
     SET tcp_keepalives_count TO 3;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -35,6 +36,8 @@ from streams.core.partition import REORDER_BYTES, PartitionMemory
 from streams.core.pipeline import Timed, untimed
 from streams.core.watermark import Patience
 from streams.failpoints import Point, reach
+
+log = logging.getLogger(__name__)
 
 CLAIM_ATTEMPTS = 3
 MEMORY_BYTES = 256 * 1024 * 1024
@@ -84,7 +87,8 @@ class TimescaleSink:
         self._patience = patience or Patience()
         self._connection: Connection | None = None
         self._second: Connection | None = None
-        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sink-beside")
+        self._is_refused = False
+        self._beside = ThreadPoolExecutor(max_workers=2, thread_name_prefix="sink-beside")
         self._registry = SeriesRegistry(self._bounds.max_series_per_tenant)
         self._known: dict[Partition, _Known] = {}
         self._kept_from_us = KEPT_FOREVER_US
@@ -143,11 +147,12 @@ class TimescaleSink:
             return Written()
         reach(Point.BEFORE_FLUSH)
         with self._session() as session:
+            second = self._second_session(session) if self._is_large(flush) else None
             resolved = [self._resolve(session, flush, part) for part in flush.parts]
-            if _rows(resolved) < self._bounds.parallel_rows:
+            if second is None:
                 parts = self._store(session, flush, resolved)
             else:
-                parts = self._store_beside(session, flush, *halves(resolved))
+                parts = self._store_beside((session, second), flush, halves(resolved))
             reach(Point.AFTER_COMMIT)
             for part in parts:
                 self._committed(part)
@@ -173,24 +178,35 @@ class TimescaleSink:
             transaction.advance_and_commit(session, parts, self._kept_from_us)
         return parts
 
+    def _is_large(self, flush: Flush) -> bool:
+        rows = sum(len(columns) for part in flush.parts for columns in part.columns)
+        return len(flush.parts) > 1 and rows >= self._bounds.parallel_rows
+
+    def _second_session(self, session: Connection) -> Connection | None:
+        """Return the second connection; None where the database refuses it, until both are opened anew."""
+        if self._second is None and not self._is_refused:
+            try:
+                self._second = connect(self._dsn, self._owner)
+            except psycopg.Error as error:
+                self._is_refused = True
+                log.warning("Large flushes go over one connection, which takes longer: %s", error)
+            # What is known is as old as the first connection. A crash in between would have ended that.
+            session.execute("SELECT")
+        return self._second
+
     def _store_beside(
-        self,
-        session: Connection,
-        flush: Flush,
-        some: Sequence[ResolvedPart],
-        others: Sequence[ResolvedPart],
+        self, sessions: Sequence[Connection], flush: Flush, groups: Sequence[Sequence[ResolvedPart]]
     ) -> list[JudgedPart]:
-        """Make both groups visible, each in a transaction of its own, and wait for both."""
-        if not others:
-            return self._store(session, flush, some)
-        if self._second is None:
-            self._second = connect(self._dsn, self._owner)
-        beside = self._beside.submit(self._store, self._second, flush, others)
-        try:
-            parts = self._store(session, flush, some)
-        finally:
-            wait([beside])
-        return [*parts, *beside.result()]
+        """Make each group visible in a transaction of its own, and wait for all of them."""
+        stores = [
+            self._beside.submit(self._store, session, flush, group)
+            for session, group in zip(sessions, groups, strict=True)
+            if group
+        ]
+        wait(stores)
+        if problems := [problem for store in stores if (problem := store.exception()) is not None]:
+            raise min(problems, key=_may_pass)
+        return [part for store in stores for part in store.result()]
 
     def release(self, partition: Partition) -> None:
         """Forget what is remembered of ``partition``; see :class:`~sinks.protocols.ReadingsSink`."""
@@ -209,6 +225,7 @@ class TimescaleSink:
             if connection is not None:
                 connection.close()
         self._connection = self._second = None
+        self._is_refused = False
 
     @contextmanager
     def _session(self) -> Iterator[Connection]:
@@ -300,6 +317,10 @@ class _Known:
 
     def note(self, session: Connection, judged: JudgedPart) -> None:
         self.journal.note(session, self.memory, judged.part.next, judged.reports)
+
+
+def _may_pass(problem: BaseException) -> bool:
+    return isinstance(problem, psycopg.Error) and isinstance(translated(problem), SinkError)
 
 
 def _rows(resolved: Iterable[ResolvedPart]) -> int:

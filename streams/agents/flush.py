@@ -29,7 +29,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FlushPolicy:
-    """When a flush begins: at ``rows`` readings and dead letters, or ``seconds`` after the last one began."""
+    """When a flush begins: at ``rows`` readings and dead letters, or ``seconds`` after the last one began.
+
+    While one fetch brings more it waits for that, up to twice as many rows: a flush of equal parts is
+    stored fastest.
+    """
 
     rows: int
     seconds: float
@@ -65,11 +69,12 @@ class Flusher:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def add(self, chunk: Chunk, held: Held, staged: Staged) -> None:
+    async def add(self, chunk: Chunk, held: Held, staged: Staged, *, more: bool = False) -> None:
         """Collect ``chunk``'s readings; waits while a full flush is waiting for the one before it.
 
         ``held`` is what was held when the chunk was accepted. When that is no longer so, the chunk
-        is left to the partition's next owner, who reads it again.
+        is left to the partition's next owner, who reads it again. ``more``: what the same fetch
+        brought of other partitions comes next.
         """
         await self._room.wait()
         if self._parts and staged.series is not self._named.series:
@@ -90,7 +95,7 @@ class Flusher:
         if not self._work.is_set():
             self._idle.clear()
             self._work.set()
-        if self._rows >= self._policy.rows:
+        if self._rows >= self._policy.rows * (2 if more else 1):
             self._seal()
 
     def _seal(self) -> None:

@@ -29,8 +29,9 @@ TOGETHER_BYTES = 1_048_576
 """Chunks go through the stages together up to about so many bytes: what they cost beside their readings
 is paid once, and other tasks need not wait long."""
 
-FLUSHES_IN_HAND = 4
-"""A worker has one in storing, one collected and a chunk in the stages: fewer than so many."""
+FLUSHES_IN_HAND = 6
+"""A worker has one in storing, one collected, each twice as large at most, and a chunk in the stages: fewer
+than so many."""
 
 
 class Seeker(Protocol):
@@ -130,10 +131,11 @@ class ReadingsAgent:
     async def handle(self, *chunks: Chunk) -> None:
         """Bring chunks of different partitions into the next flush, or say why not."""
         accepted = [(chunk, held) for chunk in chunks if (held := await self._accepted(chunk)) is not None]
-        for some in together([(chunk, held) for chunk, held in accepted if held.caution is None]):
+        ordinary = [(chunk, held) for chunk, held in accepted if held.caution is None]
+        for some in together(ordinary):
             staged = await self._through_stages([chunk for chunk, _ in some])
             for (chunk, held), each in zip(some, staged, strict=True):
-                await self.flusher.add(chunk, held, each)
+                await self.flusher.add(chunk, held, each, more=chunk is not ordinary[-1][0])
         for chunk, held in accepted:
             if held.caution is not None:
                 await self._careful.handle(chunk, held)

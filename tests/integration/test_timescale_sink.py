@@ -524,15 +524,44 @@ def test_what_one_of_two_connections_did_not_store_is_stored_again_alone(
     assert (db.count("readings"), db.count("dead_letters")) == (40, 2)
 
 
-def test_a_second_connection_that_cannot_be_had_leaves_nothing(db: Database, broad: TimescaleSink) -> None:
+def test_without_a_second_connection_the_first_has_to_do(
+    db: Database, broad: TimescaleSink, caplog: pytest.LogCaptureFixture
+) -> None:
     broad.progress([P0])
+    attempts: list[object] = []
 
-    def refuse(*_: object) -> None:
+    def refuse(*arguments: object) -> None:
+        attempts.append(arguments)
         raise psycopg.errors.TooManyConnections("sorry")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sinks.timescale.sink.connect", refuse)
-        with pytest.raises(SinkUnavailable, match="max_connections"):
-            broad.write(beside())
+        assert broad.write(beside()) == Written(40, 2)
+        again = [replace(part, base=part.next, next=part.next + 20) for part in beside().parts]
+        assert broad.write(replace(beside(), parts=again)) == Written(dead_letters=2, duplicates=40)
+    assert len(attempts) == 1
+    assert "one connection, which takes longer: sorry" in caplog.text
+
+
+def test_a_first_connection_that_ended_before_the_second_began_is_noticed(
+    db: Database, broad: TimescaleSink
+) -> None:
+    broad.progress([P0])
+    db.end_session_of("a")
+    with pytest.raises(SinkUnavailable):
+        broad.write(beside())
     assert db.count("readings") == 0
     assert broad.write(beside()) == Written(40, 2)
+
+
+def test_of_two_failures_the_defect_is_told(db: Database, broad: TimescaleSink) -> None:
+    def fail(session: Connection, parts: Sequence[JudgedPart], kept_from_us: int) -> None:
+        if parts[0].part.partition == P1:
+            raise ValueError("a defect")
+        session.close()
+        session.execute("SELECT")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sinks.timescale.transaction.advance_and_commit", fail)
+        with pytest.raises(ValueError, match="a defect"):
+            broad.write(beside())

@@ -13,6 +13,7 @@ from sinks.memory import MemorySink
 from sinks.protocols import LOOK_BACK, Flush, Partition, Progress, SinkUnavailable, Suspicion, Written
 from streams.agents.careful import quarantined, records_of
 from streams.agents.caution import CautionPolicy, caution_about
+from streams.agents.readings import FLUSHES_IN_HAND
 from streams.core.batch import Messages
 from streams.core.pipeline import Staged
 from streams.core.rejection import MAX_QUARANTINED_BYTES, Reason
@@ -135,7 +136,7 @@ def test_caution_ends_after_what_a_worker_can_have_in_hands() -> None:
     async def scenario(bench: Bench) -> None:
         bench.store.progress[P0] = Progress(1, 0, "dead", suspicion=Suspicion(1, None, 0))
         await bench.agent.ownership.take_over({TP0: LogBounds(0, 1_000_000)})
-        for base in range(0, 40, 10):
+        for base in range(0, 10 * FLUSHES_IN_HAND, 10):
             assert is_careful(bench)
             await bench.agent.handle(chunk(base, base + 10))
         assert not is_careful(bench)

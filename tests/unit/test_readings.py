@@ -320,6 +320,25 @@ def test_a_slow_sink_makes_the_agent_wait_instead_of_collecting() -> None:
     on_bench(scenario, rows=20)
 
 
+@pytest.mark.parametrize(("rows", "flushes"), [(10, [2]), (5, [1, 1])])
+def test_a_full_flush_waits_for_the_rest_of_a_fetch_up_to_twice_its_rows(
+    rows: int, flushes: list[int]
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        parts: list[int] = []
+
+        def note(flush: Flush) -> Written:
+            parts.append(len(flush.parts))
+            return MemorySink.write(bench.sink, flush)
+
+        bench.sink.script = [note] * 2
+        await bench.agent.handle(chunk(0, 10), chunk(0, 10, tp=TP1))
+        await bench.agent.stop()
+        assert parts == flushes
+
+    on_bench(scenario, rows)
+
+
 async def feed(bench: Bench, chunks: int) -> None:
     for base in range(0, 10 * chunks, 10):
         await bench.agent.handle(chunk(base, base + 10))
