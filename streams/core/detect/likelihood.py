@@ -1,0 +1,97 @@
+"""One likelihood of an anomaly from several detectors: the mean of how surprised they are.
+
+Each detector measures by its own statistic how unusual a reading is for its series (see ``tail``). The
+mean over all of them beats the largest: what is worth waking up for is unusual in many ways, and
+noise in one. There are few choices here on purpose: designs with more of them scored higher on the
+series they were chosen on, and lower on all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streams.core.batch import Float64, Int16, Int64
+from streams.core.detect.deviation import Deviation
+from streams.core.detect.memory import Parts, Rows
+from streams.core.detect.range_novelty import RangeNovelty
+from streams.core.detect.signals import SIGNALS, Signals
+
+COMBINED = (Deviation, RangeNovelty)
+REASONS = tuple((detector.name, signal) for detector in COMBINED for signal in SIGNALS)
+"""What surprised most, by number: the detector, and the signal it looked at."""
+
+
+class Findings(NamedTuple):
+    """What is thought of some readings, an entry each.
+
+    ``surprise`` is the mean of minus the decimal logarithms of all tail probabilities. ``reason`` is the
+    place in ``REASONS`` of what surprised most; ``statistic``, ``observed``, ``expected`` and ``band``
+    are its numbers, and positive statistics mean too high.
+    """
+
+    surprise: Float64
+    reason: Int16
+    statistic: Float64
+    observed: Float64
+    expected: Float64
+    band: Float64
+
+    @property
+    def score(self) -> Float64:
+        """From 0 to 1: one less the geometric mean of the tail probabilities."""
+        share: Float64 = 1.0 - 10.0**-self.surprise
+        return share
+
+    def put(self, places: npt.NDArray[np.intp], found: Findings) -> None:
+        """Write what is thought of some of the readings to their places."""
+        columns: tuple[npt.NDArray[Any], ...] = self
+        for column, of_some in zip(columns, found, strict=True):
+            column[places] = of_some
+
+    @staticmethod
+    def nothing(count: int) -> Findings:
+        """Return that nothing is thought of so many readings."""
+        return Findings(np.zeros(count), np.zeros(count, np.int16), *np.zeros((4, count)))
+
+
+class Likelihood(Parts):
+    """Judges readings of many series, each by what its series showed before.
+
+    >>> likelihood = Likelihood()
+    >>> likelihood.grow(1)
+    >>> row, times_us = np.array([0]), np.arange(100) * 60_000_000
+    >>> for time_us, value in zip(times_us, [*np.sin(np.arange(99.0)), 9.0]):
+    ...     findings = likelihood.update(row, np.array([time_us]), np.array([value]))
+    >>> findings.surprise.round(1).tolist(), REASONS[findings.reason[0]]
+    ([1.6], ('deviation', 'value over 1'))
+    """
+
+    def __init__(self) -> None:
+        self._signals = Signals()
+        self._detectors = tuple(detector(len(SIGNALS)) for detector in COMBINED)
+        super().__init__({"signals": self._signals, **{part.name: part for part in self._detectors}})
+
+    def update(self, rows: Rows, time_us: Int64, value: Float64) -> Findings:
+        """Judge the next reading of each of some series: finite values, and later than those before."""
+        signals = self._signals.update(rows, time_us, value)
+        scores = [detector.update(rows, time_us, signals) for detector in self._detectors]
+        surprises = np.concatenate([score.surprise for score in scores], axis=1)
+        most = surprises.argmax(axis=1)
+        detector, signal = np.divmod(most, len(SIGNALS))
+        each = np.arange(len(rows))
+
+        def of_most(numbers: Sequence[Float64]) -> Float64:
+            return np.stack(numbers)[detector, each, signal]
+
+        return Findings(
+            surprises.mean(axis=1),
+            most.astype(np.int16),
+            of_most([score.statistic for score in scores]),
+            signals[each, signal],
+            of_most([score.expected for score in scores]),
+            of_most([score.band for score in scores]),
+        )
