@@ -20,6 +20,7 @@ from jobs.cli import (
     database,
     dead_letters,
     demo,
+    detect,
     doctor,
     generate,
     producers,
@@ -53,6 +54,7 @@ app.add_typer(dead_letters.app, name="dead-letters", help="Input that was refuse
 app.add_typer(producers.app)
 app.add_typer(resume.app)
 app.add_typer(verify.app)
+app.add_typer(detect.app)
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(chaos.app)
 app.add_typer(stack.app, name="stack")

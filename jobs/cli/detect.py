@@ -1,0 +1,60 @@
+"""``streamgauge detect``: anomalies in a file or pipe of one series."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.cli.output import examples
+from streams.errors import UsageError
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=examples(
+        "streamgauge detect pump-1.csv > found.csv",
+        "streamgauge detect pump-1.csv --explain --plot pump-1.png",
+        "tail -f pump-1.csv | streamgauge detect -",
+    )
+)
+def detect(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="CSV of timestamp,value; - for input.")],
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Add columns that say what was unusual, and its numbers.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw the series and its episodes there.")
+    ] = None,
+) -> None:
+    """Score the readings of one series, and mark where an anomaly begins.
+
+    Writes timestamp,value,anomaly_score,label: the score goes from 0 to 1, and the label is 1 where an
+    episode begins. Each row depends on those before it alone. An empty value is a gap; a row whose time
+    is not after the last one's scores 0.
+
+    Exit codes: 0 all was read, 1 a line holds no reading or a file cannot be read or written.
+    """
+    from jobs.anomalies import detect_file
+    from jobs.seriesplot import draw_series, write_png
+
+    if file != "-" and Path(file).is_dir():
+        raise UsageError(f"{file} is a directory", hint="Give a file, or - for input.")
+
+    def write(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    fd = 0 if file == "-" else os.open(file, os.O_RDONLY)
+    try:
+        found = detect_file(fd, write, explain=explain)
+    finally:
+        if fd:
+            os.close(fd)
+    if plot is not None:
+        intervals = [(episode.start_us, episode.end_us) for episode in found.episodes]
+        write_png(draw_series(found.time_us, found.value, found.score, intervals), plot)
