@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ import orjson
 from jobs.formats.times import time_parser
 from streams.core.batch import Bools, Float64, Int64
 from streams.errors import UserError
+from streams.settings import PROJECT_ROOT
 
 PROBATION_SHARE, PROBATION_READINGS = 0.15, 5000
 FAR_BEHIND = 3.0
@@ -57,6 +59,11 @@ class Labelled:
         """The number of the first reading whose alarm counts."""
         share = math.floor(PROBATION_SHARE * len(self.value))
         return min(share, int(PROBATION_SHARE * PROBATION_READINGS))
+
+
+def data_folder() -> Path:
+    """Return where data to test with is."""
+    return Path(os.environ.get("STREAMGAUGE_DATA", PROJECT_ROOT.parent / "shared" / "data"))
 
 
 def read_series(folder: Path) -> list[Labelled]:
@@ -151,7 +158,7 @@ class Validated(NamedTuple):
 
 def cross_validated(
     series: Sequence[Labelled],
-    raw: npt.NDArray[np.float64],
+    raw: Float64,
     profile: Profile,
     folds: int = 5,
     rounds: int = 40,

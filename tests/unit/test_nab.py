@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from jobs.benchmark.nab import (
     Labelled,
     Profile,
     cross_validated,
+    data_folder,
     raw_score,
     read_series,
     scaled,
@@ -21,9 +21,8 @@ from jobs.benchmark.nab import (
     sigmoid,
 )
 from streams.errors import UserError
-from streams.settings import PROJECT_ROOT
 
-DATA = Path(os.environ.get("STREAMGAUGE_DATA", PROJECT_ROOT.parent / "shared" / "data"))
+NAB = data_folder() / "nab"
 STANDARD = PROFILES["standard"]
 
 # Of NAB's results/windowedGaussian/windowedGaussian_standard_scores.csv: raw scores at threshold 1 of
@@ -53,10 +52,10 @@ def at(*places: int) -> np.ndarray:
     return np.isin(np.arange(100), places)
 
 
-@pytest.mark.skipif(not (DATA / "nab").is_dir(), reason="STREAMGAUGE_DATA has no NAB series")
+@pytest.mark.skipif(not NAB.is_dir(), reason="STREAMGAUGE_DATA has no NAB series")
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_simple_detector_scores_what_was_published(name: str) -> None:
-    series = {one.name: one for one in read_series(DATA / "nab")}[name]
+    series = {one.name: one for one in read_series(NAB)}[name]
 
     assert raw_score(series, windowed_gaussian(series) >= 1.0, STANDARD) == pytest.approx(PUBLISHED[name])
 
