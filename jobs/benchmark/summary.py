@@ -105,6 +105,10 @@ def plot_of(report: Report) -> str:
             for name in PERCENTILES
         ]
         return bar_chart(title, f"ms from schedule to SELECT, and to dead letter; {where(report)}", bars)
+    if "standard" in first:
+        scores = [result for result in report.results if "standard" in result]
+        bars = [Bar(each["name"], *[max(each["standard"], 0.0)] * 3) for each in scores]
+        return bar_chart(title, f"NAB standard, of 100; {where(report)}", bars)
     if "ns_per_reading" in first:
         return bar_chart(title, f"ns a reading; {where(report)}", _bars(report.results, "ns_per_reading"))
     compared = [result for result in report.results if "share_of_raw_copy" in result]

@@ -280,6 +280,27 @@ def micro(
     _hand_out(report, json_file, save)
 
 
+@app.command(epilog=examples("streamgauge benchmark detect --json detect.json"))
+def detect(
+    series: SeriesCount = 10_000,
+    json_file: JsonFile = None,
+    save: Save = None,
+) -> None:
+    """Score the detection of anomalies on labelled series, beside baselines, on noise, and what it costs.
+
+    The series are those of NAB, in nab/ of the folder that STREAMGAUGE_DATA names; needs no stack.
+    The score of NAB is 0 for silence and 100 for each labelled window at its beginning and nothing else.
+
+    Exit codes: 0 measured, 1 it could not be measured.
+    """
+    from jobs.benchmark.detection import measure
+    from jobs.benchmark.nab import data_folder
+
+    report = _begun("detect", _options(locals()))
+    report.results.extend(measure(data_folder() / "nab", series, save, _say))
+    _hand_out(report, json_file, save)
+
+
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a verb that say what was measured."""
     return {

@@ -48,7 +48,8 @@ class Silence(Detector):
         state = self._state
         known = state["gaps"][rows] >= FEWEST
         since_s = (now_us - np.where(known, state["heard_us"][rows], now_us)) / 1e6
-        return np.maximum(since_s / np.where(known, state["usual_s"][rows], 1.0) - 1.0, -1.0)
+        late: Float64 = np.maximum(since_s / np.where(known, state["usual_s"][rows], 1.0) - 1.0, -1.0)
+        return late
 
     def _measure(self, rows: Rows, time_us: Int64, signals: Float64) -> Measured:
         state = self._state
