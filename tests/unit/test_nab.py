@@ -25,8 +25,9 @@ from streams.errors import UserError
 NAB = data_folder() / "nab"
 STANDARD = PROFILES["standard"]
 
-# Of NAB's results/windowedGaussian/windowedGaussian_standard_scores.csv: raw scores at threshold 1 of
-# those series on which its runs agree with the detector and the labels as they are now.
+# Of NAB's results/windowedGaussian/windowedGaussian_standard_scores.csv: raw scores at threshold 1. These
+# are series on which our copy of that detector agrees with the published run; on 13 of 35 it does
+# not, for reasons that are not known, so they say nothing of the score.
 PUBLISHED = {
     "realTraffic/TravelTime_387.csv": -1.7959813307852819,
     "realTraffic/occupancy_6005.csv": -1.0,
