@@ -16,13 +16,13 @@ from jobs.formats.times import time_parser
 from jobs.lines import LineReader
 from streams.core.batch import Points
 from streams.core.detect.episodes import Episode
-from streams.core.detect.likelihood import REASONS
+from streams.core.detect.likelihood import EXPLAINED, REASONS
 from streams.core.detect.lookout import Lookout, Seen
 from streams.errors import UserError
 
 COLUMNS = ("timestamp", "value")
 FOUND = ("anomaly_score", "label")
-EXPLAINED = ("detector", "signal", "direction", "observed", "expected", "band", "statistic")
+REASON_COLUMNS = ("detector", "signal", "direction", "observed", "expected", "band", "statistic")
 
 BLOCK_ROWS = 4096
 """So many rows are judged together, or fewer where no more came yet: results are the same."""
@@ -52,7 +52,7 @@ def detect_file(fd: int, write: Callable[[str], object], *, explain: bool = Fals
     A row is written before the next is needed: nothing that comes later changes it. Raises
     :class:`UserError` at the first line that holds no reading.
     """
-    write(_line([*COLUMNS, *FOUND, *(EXPLAINED if explain else ())]))
+    write(_line([*COLUMNS, *FOUND, *(REASON_COLUMNS if explain else ())]))
     lookout, episodes = Lookout(most_series=1), list[Episode]()
     parts = [(np.empty(0, np.int64), np.empty(0), np.empty(0))]
     for rows in _blocks(fd):
@@ -81,9 +81,9 @@ def _lines(rows: list[Row], seen: Seen, explain: bool) -> Iterator[str]:
 def _explained(
     surprise: float, reason: int, statistic: float, observed: float, expected: float, band: float
 ) -> list[str]:
-    """Return what surprised most, where anything did."""
-    if surprise == 0.0:
-        return [""] * len(EXPLAINED)
+    """Return what surprised most, where it was enough to speak of."""
+    if surprise < EXPLAINED:
+        return [""] * len(REASON_COLUMNS)
     direction = "high" if statistic > 0 else "low"
     numbers = (f"{number:.6g}" for number in (observed, expected, band, statistic))
     return [*REASONS[reason], direction, *numbers]

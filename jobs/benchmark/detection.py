@@ -10,14 +10,23 @@ from typing import Any
 import numpy as np
 
 from jobs.benchmark.baselines import chance, clock, windowed_gaussian
-from jobs.benchmark.nab import PROFILES, Labelled, cross_validated, raw_score, read_series, score, windows_of
+from jobs.benchmark.designs import DESIGNS, THRESHOLDS, beginnings, raw_of_designs
+from jobs.benchmark.nab import (
+    PROFILES,
+    Labelled,
+    by_folder,
+    cross_validated,
+    read_series,
+    scaled,
+    score,
+    windows_of,
+)
 from jobs.benchmark.rounds import Say
 from jobs.seriesplot import draw_series, write_png
 from streams.core.batch import Bools, Float64, Points
-from streams.core.detect.episodes import LEVELS, NOTICE, REFRACTORY, Severity
+from streams.core.detect.episodes import LEVELS, NOTICE, Severity
 from streams.core.detect.lookout import Lookout
 
-THRESHOLDS = np.round(np.arange(0.7, 1.9, 0.025), 3)
 PAGE = LEVELS[Severity.HIGH - 1]
 MINUTES_A_DAY = 1440
 NOISE_DAYS, NOISE_SERIES, NOISE_STEP_MIN = 14, 20, 5
@@ -29,10 +38,12 @@ def measure(folder: Path, series: int, save: Path | None, say: Say) -> list[dict
     say(f"{len(labelled)} labelled series, {windows_of(labelled)} windows")
     surprises = surprises_of([(one.time_us, one.value) for one in labelled])
     found = [ours(labelled, surprises)]
+    say(f"{len(DESIGNS)} designs")
+    found += chosen(labelled)
     say("baselines")
     found += baselines(labelled, surprises)
     say("noise of ten kinds")
-    found += on_noise()
+    found += [on_quiet(labelled, surprises), *on_noise()]
     say(f"cost, {series:,} series")
     found.append(cost(series))
     if save is not None:
@@ -53,38 +64,38 @@ def surprises_of(series: Sequence[tuple[Any, Float64]]) -> list[Float64]:
     return np.split(found, np.cumsum(lengths)[:-1])
 
 
-def beginnings(surprise: Float64, threshold: float) -> Bools:
-    """Return where episodes begin; at ``NOTICE`` as :class:`~streams.core.detect.episodes.Episodes` has them.
-
-    >>> np.flatnonzero(beginnings(np.array([0.0, 2.0, 2.0] + [0.0] * 60 + [2.0]), 1.0)).tolist()
-    [1, 63]
-    """
-    high = np.flatnonzero(surprise >= threshold)
-    found = np.zeros(len(surprise), bool)
-    found[high[np.diff(high, prepend=-REFRACTORY - 1) > REFRACTORY]] = True
-    return found
-
-
 def ours(labelled: Sequence[Labelled], surprises: Sequence[Float64]) -> dict[str, Any]:
-    """Return the scores at the frozen threshold, and with thresholds chosen on other series."""
-    standard = PROFILES["standard"]
-    raw = np.array(
-        [
-            [raw_score(one, beginnings(surprise, threshold), standard) for threshold in THRESHOLDS]
-            for one, surprise in zip(labelled, surprises, strict=True)
-        ]
-    )
-    validated = cross_validated(labelled, raw, standard)
+    """Return the scores of the design and the threshold that are used."""
     alarms = [beginnings(surprise, NOTICE) for surprise in surprises]
+    pages = [beginnings(surprise, PAGE) for surprise in surprises]
     return {
         "name": "streamgauge",
         **_scores(labelled, alarms),
-        "cross_validated": validated.mean,
-        "cross_validated_sd": validated.spread,
-        "chosen_on": validated.chosen_on,
         **by_episode(labelled, alarms),
-        "page_standard": score(labelled, [beginnings(surprise, PAGE) for surprise in surprises], standard),
+        "page_standard": score(labelled, pages, PROFILES["standard"]),
     }
+
+
+def chosen(labelled: Sequence[Labelled]) -> list[dict[str, Any]]:
+    """Return what is left of a score when everything is chosen on other series than those scored.
+
+    ``in_sample`` is the best that the choice has to offer, on the series that it was made on;
+    ``cross_validated`` is the mean over random folds, ``chosen_on`` the mean score of what was chosen
+    on the series it was chosen on; ``by_folder`` leaves out a kind of series at a time.
+    """
+    standard = PROFILES["standard"]
+    raw = raw_of_designs(labelled, standard)
+    first = raw[:, : len(THRESHOLDS)]
+    return [
+        {
+            "name": name,
+            "choices": columns.shape[1],
+            "in_sample": scaled(float(columns.sum(axis=0).max()), windows_of(labelled), standard),
+            **cross_validated(labelled, columns, standard)._asdict(),
+            "by_folder": by_folder(labelled, columns, standard),
+        }
+        for name, columns in (("threshold chosen", first), ("design and threshold chosen", raw))
+    ]
 
 
 def baselines(labelled: Sequence[Labelled], surprises: Sequence[Float64]) -> list[dict[str, Any]]:
@@ -127,6 +138,16 @@ def by_episode(labelled: Sequence[Labelled], alarms: Sequence[Bools]) -> dict[st
         "delay": float(np.mean(delays)) if delays else 1.0,
         "false_alarms_per_series_day": false / days,
     }
+
+
+def on_quiet(labelled: Sequence[Labelled], surprises: Sequence[Float64]) -> dict[str, Any]:
+    """Return the false alarms a series and day, at either level, outside all windows."""
+    rates = [
+        by_episode(labelled, [beginnings(surprise, level) for surprise in surprises])
+        for level in (NOTICE, PAGE)
+    ]
+    notices, pages = (rate["false_alarms_per_series_day"] for rate in rates)
+    return {"name": "labelled series", "false_alarms_per_series_day": notices, "pages_per_series_day": pages}
 
 
 def on_noise() -> list[dict[str, Any]]:

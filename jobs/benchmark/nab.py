@@ -63,7 +63,7 @@ class Labelled:
 
 def data_folder() -> Path:
     """Return where data to test with is."""
-    return Path(os.environ.get("STREAMGAUGE_DATA", PROJECT_ROOT.parent / "shared" / "data"))
+    return Path(os.environ.get("STREAMGAUGE_DATA", PROJECT_ROOT / "data"))
 
 
 def read_series(folder: Path) -> list[Labelled]:
@@ -148,12 +148,12 @@ def windows_of(series: Sequence[Labelled]) -> int:
 
 
 class Validated(NamedTuple):
-    """Scores where the threshold was chosen on other series than those it is scored on."""
+    """Scores where everything was chosen on other series than those it is scored on."""
 
-    mean: float
-    spread: float
+    cross_validated: float
+    cross_validated_sd: float
     chosen_on: float
-    """The mean score of the chosen thresholds on the series that they were chosen on."""
+    """The mean score of what was chosen on the series that it was chosen on."""
 
 
 def cross_validated(
@@ -165,17 +165,31 @@ def cross_validated(
 ) -> Validated:
     """Choose the best column of raw scores on all folds but one, score it on that one; in several rounds.
 
-    ``raw``: a row a series, a column a threshold.
+    ``raw``: a row a series, a column for everything that can be chosen.
     """
     random = np.random.default_rng(0)
+    parts = [np.array_split(random.permutation(len(series)), folds) for _ in range(rounds)]
+    scored = [_left_out(series, raw, profile, tests) for tests in parts]
+    of_rounds, of_choices = (np.array(each) for each in zip(*scored, strict=True))
+    return Validated(float(of_rounds.mean()), float(of_rounds.std()), float(of_choices.mean()))
+
+
+def by_folder(series: Sequence[Labelled], raw: Float64, profile: Profile) -> float:
+    """Return the same where each part is the series of a folder: none of its kind was chosen on."""
+    folders = np.array([Path(one.name).parent.name for one in series])
+    tests = [np.flatnonzero(folders == folder) for folder in np.unique(folders)]
+    return _left_out(series, raw, profile, tests)[0]
+
+
+def _left_out(
+    series: Sequence[Labelled], raw: Float64, profile: Profile, tests: Sequence[Int64]
+) -> tuple[float, float]:
+    """Return the score of all parts, each by what was chosen on the others, and its mean score on those."""
     windows = np.array([len(one.windows) for one in series])
-    of_rounds, of_choices = [], []
-    for _ in range(rounds):
-        total = 0.0
-        for test in np.array_split(random.permutation(len(series)), folds):
-            train = np.setdiff1d(np.arange(len(series)), test)
-            best = int(raw[train].sum(axis=0).argmax())
-            total += float(raw[test, best].sum())
-            of_choices.append(scaled(float(raw[train, best].sum()), int(windows[train].sum()), profile))
-        of_rounds.append(scaled(total, int(windows.sum()), profile))
-    return Validated(float(np.mean(of_rounds)), float(np.std(of_rounds)), float(np.mean(of_choices)))
+    total, of_choices = 0.0, []
+    for test in tests:
+        train = np.setdiff1d(np.arange(len(series)), test)
+        best = int(raw[train].sum(axis=0).argmax())
+        total += float(raw[test, best].sum())
+        of_choices.append(scaled(float(raw[train, best].sum()), int(windows[train].sum()), profile))
+    return scaled(total, int(windows.sum()), profile), float(np.mean(of_choices))

@@ -1,6 +1,7 @@
 """Puts the figures of the last saved runs into the pages that show them: ``python -m jobs.benchmark.page``.
 
-A page says where by ``<!-- figures: <verb> -->``; what follows, up to ``<!-- end -->``, is replaced.
+A page says where by ``<!-- figures: <verb> -->``, or ``<verb> <part>``; what follows, up to
+``<!-- end -->``, is replaced.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from jobs.benchmark.summary import PERCENTILES, latencies
 from streams.settings import PROJECT_ROOT
 
 SAVED = PROJECT_ROOT / "docs" / "benchmarks"
-PAGES = (PROJECT_ROOT / "README.md", SAVED / "README.md")
+PAGES = (PROJECT_ROOT / "README.md", SAVED / "README.md", SAVED.parent / "detection.md")
 
-_PLACE = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- figures: (\w+(?: \w+)?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _LOADS = {
     "raw_copy": "raw COPY of the same rows, one connection",
     "batched": "Avro batches",
@@ -38,16 +39,16 @@ def filled(page: str, saved: Path = SAVED) -> str:
     """
 
     def place(found: re.Match[str]) -> str:
-        begin, verb, end = found.groups()
-        results = read_results(saved / f"{verb}.json").values()
-        return begin + "\n" + table(verb, list(results)) + "\n" + end
+        begin, name, end = found.groups()
+        results = read_results(saved / f"{name.split()[0]}.json").values()
+        return begin + "\n" + table(name, list(results)) + "\n" + end
 
     return _PLACE.sub(place, page)
 
 
-def table(verb: str, results: Sequence[Result]) -> str:
-    """Return the results of one verb as a table in Markdown."""
-    head, *rows = _TABLES[verb](results)
+def table(name: str, results: Sequence[Result]) -> str:
+    """Return the results of one verb, or a part of them, as a table in Markdown."""
+    head, *rows = _TABLES[name](results)
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -95,7 +96,66 @@ def _scale(results: Iterable[Result]) -> Iterator[list[str]]:
         yield [result["name"].replace("_", " "), f"{result['readings_per_s']:,}", *costs]
 
 
-_TABLES = {"pipeline": _pipeline, "latency": _latency, "soak": _soak, "peers": _peers, "scale": _scale}
+def _detect(results: Iterable[Result]) -> Iterator[list[str]]:
+    yield [
+        "NAB's score, and false alarms",
+        "standard",
+        "low FP",
+        "low FN",
+        "recall",
+        "precision",
+        "false a day",
+    ]
+    for result in results:
+        if "standard" in result:
+            scores = [f"{result[name]:.1f}" for name in ("standard", "reward_low_fp", "reward_low_fn")]
+            shares = [
+                f"{result[name]:.2f}" for name in ("recall", "precision", "false_alarms_per_series_day")
+            ]
+            yield [result["name"].replace("_", " "), *scores, *shares]
+
+
+def _chosen(results: Iterable[Result]) -> Iterator[list[str]]:
+    yield ["chosen", "of", "in sample", "on other files", "gap", "on other kinds of files"]
+    for result in results:
+        if "cross_validated" in result:
+            nested, spread = result["cross_validated"], result["cross_validated_sd"]
+            yield [
+                result["name"],
+                f"{result['choices']}",
+                f"{result['in_sample']:.1f}",
+                f"{nested:.1f} ± {spread:.1f}",
+                f"{result['chosen_on'] - nested:.1f}",
+                f"{result['by_folder']:.1f}",
+            ]
+
+
+def _noise(results: Iterable[Result]) -> Iterator[list[str]]:
+    yield ["false alarms a series and day", "notice", "page"]
+    for result in results:
+        if "pages_per_series_day" in result:
+            levels = (result["false_alarms_per_series_day"], result["pages_per_series_day"])
+            yield [result["name"], *(f"{each:.3f}" for each in levels)]
+
+
+def _cost(results: Iterable[Result]) -> Iterator[list[str]]:
+    yield ["", "µs a reading", "bytes a series"]
+    for result in results:
+        if "us_per_point" in result:
+            yield [result["name"], f"{result['us_per_point']:.2f}", f"{result['bytes_per_series']:,}"]
+
+
+_TABLES = {
+    "pipeline": _pipeline,
+    "latency": _latency,
+    "soak": _soak,
+    "peers": _peers,
+    "scale": _scale,
+    "detect": _detect,
+    "detect chosen": _chosen,
+    "detect noise": _noise,
+    "detect cost": _cost,
+}
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs.benchmark.detection import NOISES, beginnings, by_episode, cost, draw, ours, surprises_of
+from jobs.benchmark.designs import beginnings
+from jobs.benchmark.detection import NOISES, by_episode, cost, draw, ours, surprises_of
 from jobs.benchmark.nab import Labelled
 from streams.core.batch import Points
 from streams.core.detect.episodes import NOTICE

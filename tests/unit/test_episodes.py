@@ -29,7 +29,7 @@ QUIET = [0.0] * REFRACTORY
 
 
 def test_it_lasts_from_the_first_to_the_last_surprise_and_knows_the_worst() -> None:
-    began, ended, _ = told([0.0, 1.2, 0.0, 2.1, 0.0, 1.3, *QUIET])
+    began, ended, _ = told([0.0, NOTICE, 0.0, 2.1, 0.0, 1.3, *QUIET])
 
     assert began == [1]
     assert ended == [Episode(7, start_us=1, peak_us=3, end_us=5, peak=2.1, reason=3, direction=-1)]

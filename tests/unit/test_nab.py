@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from jobs.benchmark.nab import (
     PROFILES,
     Labelled,
     Profile,
+    by_folder,
     cross_validated,
     data_folder,
     raw_score,
@@ -45,6 +48,11 @@ PUBLISHED = {
 }
 
 
+@cache
+def series_of_nab() -> dict[str, Labelled]:
+    return {one.name: one for one in read_series(NAB)}
+
+
 def made(windows: tuple[tuple[int, int], ...] = ((50, 59),), count: int = 100) -> Labelled:
     return Labelled("made", np.arange(count), np.zeros(count), windows)
 
@@ -56,7 +64,7 @@ def at(*places: int) -> np.ndarray:
 @pytest.mark.skipif(not NAB.is_dir(), reason="STREAMGAUGE_DATA has no NAB series")
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_simple_detector_scores_what_was_published(name: str) -> None:
-    series = {one.name: one for one in read_series(NAB)}[name]
+    series = series_of_nab()[name]
 
     assert raw_score(series, windowed_gaussian(series) >= 1.0, STANDARD) == pytest.approx(PUBLISHED[name])
 
@@ -101,8 +109,16 @@ def test_a_threshold_is_scored_on_other_series_than_it_was_chosen_on() -> None:
     raw = np.eye(10)  # each series has a threshold of its own that finds it
     found = cross_validated(series, raw, STANDARD)
 
-    assert found.mean == scaled(0.0, 10, STANDARD)
-    assert found.chosen_on > found.mean
+    assert found.cross_validated == scaled(0.0, 10, STANDARD)
+    assert found.chosen_on > found.cross_validated
+
+
+def test_a_folder_is_scored_by_what_was_chosen_on_the_others() -> None:
+    series = [replace(made(), name=f"{folder}/{number}.csv") for folder in "abc" for number in range(2)]
+    raw = np.repeat(np.eye(3), 2, axis=0)  # each folder has a threshold of its own that finds it
+
+    assert by_folder(series, raw, STANDARD) == scaled(0.0, 6, STANDARD)
+    assert by_folder(series, np.ones((6, 3)), STANDARD) == 100.0
 
 
 def test_a_folder_without_series_is_told(tmp_path: Path) -> None:

@@ -89,16 +89,17 @@ class Detector(Parts, ABC):
         known = np.isfinite(signals).all(axis=1) & (time_us > self._state["last_us"][rows])
         signals = np.clip(signals, -LARGEST_VALUE, LARGEST_VALUE)
         if known.all():
-            return self._update(rows, time_us, signals)
+            return self.look(rows, time_us, signals)
         scores = Scores.nothing(len(rows), self.columns)
         if known.any():
             for whole, part in zip(
-                scores, self._update(rows[known], time_us[known], signals[known]), strict=True
+                scores, self.look(rows[known], time_us[known], signals[known]), strict=True
             ):
                 whole[known] = part
         return scores
 
-    def _update(self, rows: Rows, time_us: Int64, signals: Float64) -> Scores:
+    def look(self, rows: Rows, time_us: Int64, signals: Float64) -> Scores:
+        """Score readings that are known to be later than those before, and finite numbers of reason."""
         measured = self._measure(rows, time_us, signals)
         self._state["last_us"][rows] = time_us
         unusual = surprise(self._state, rows, np.abs(measured.statistic), self.lowest)

@@ -43,7 +43,8 @@ class Deviation(Detector):
 
     def _measure(self, rows: Rows, time_us: Int64, signals: Float64) -> Measured:
         state = self._state
-        mean, variance, count = state["mean"][rows], state["variance"][rows], state["count"][rows]
+        mean, variance = state["mean"].take(rows, axis=0), state["variance"].take(rows, axis=0)
+        count = state["count"][rows]
         away = signals - mean
         band = np.sqrt(variance)
         statistic = away / np.maximum(band, LEAST_BAND * np.abs(mean) + 1e-200)

@@ -28,7 +28,7 @@ class Severity(IntEnum):
     CRITICAL = 4
 
 
-LEVELS = (1.15, 1.6, 2.0, 2.6)
+LEVELS = (1.25, 1.7, 2.2, 3.0)
 """The mean surprise (see ``likelihood``) from which on an episode is LOW, MEDIUM, HIGH and CRITICAL."""
 
 NOTICE = LEVELS[0]
@@ -53,7 +53,7 @@ class Episode(NamedTuple):
     def severity(self) -> Severity:
         """How unlikely its peak was.
 
-        >>> Episode(0, 0, 5, 9, peak=2.1, reason=0, direction=1).severity
+        >>> Episode(0, 0, 5, 9, peak=2.3, reason=0, direction=1).severity
         <Severity.HIGH: 3>
         """
         return Severity(int(np.searchsorted(LEVELS, self.peak, side="right")))

@@ -8,7 +8,6 @@ series they were chosen on, and lower on all others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,12 +24,16 @@ REASONS = tuple((detector.name, signal) for detector in COMBINED for signal in S
 """What surprised most, by number: the detector, and the signal it looked at."""
 
 
+EXPLAINED = 0.5
+"""The mean surprise from which on there are reasons: well below what anybody is told of."""
+
+
 class Findings(NamedTuple):
     """What is thought of some readings, an entry each.
 
     ``surprise`` is the mean of minus the decimal logarithms of all tail probabilities. ``reason`` is the
     place in ``REASONS`` of what surprised most; ``statistic``, ``observed``, ``expected`` and ``band``
-    are its numbers, and positive statistics mean too high.
+    are its numbers, and positive statistics mean too high. All five are 0 below ``EXPLAINED``.
     """
 
     surprise: Float64
@@ -78,20 +81,16 @@ class Likelihood(Parts):
     def update(self, rows: Rows, time_us: Int64, value: Float64) -> Findings:
         """Judge the next reading of each of some series: finite values, and later than those before."""
         signals = self._signals.update(rows, time_us, value)
-        scores = [detector.update(rows, time_us, signals) for detector in self._detectors]
+        scores = [detector.look(rows, time_us, signals) for detector in self._detectors]
         surprises = np.concatenate([score.surprise for score in scores], axis=1)
-        most = surprises.argmax(axis=1)
-        detector, signal = np.divmod(most, len(SIGNALS))
-        each = np.arange(len(rows))
-
-        def of_most(numbers: Sequence[Float64]) -> Float64:
-            return np.stack(numbers)[detector, each, signal]
-
-        return Findings(
-            surprises.mean(axis=1),
-            most.astype(np.int16),
-            of_most([score.statistic for score in scores]),
-            signals[each, signal],
-            of_most([score.expected for score in scores]),
-            of_most([score.band for score in scores]),
-        )
+        found = Findings.nothing(len(rows))
+        found.surprise[:] = surprises.mean(axis=1)
+        told = np.flatnonzero(found.surprise >= EXPLAINED)
+        most = surprises[told].argmax(axis=1)
+        found.reason[told] = most
+        for number, score in enumerate(scores):
+            of_this = most // len(SIGNALS) == number
+            at = told[of_this], most[of_this] % len(SIGNALS)
+            found.statistic[at[0]], found.observed[at[0]] = score.statistic[at], signals[at]
+            found.expected[at[0]], found.band[at[0]] = score.expected[at], score.band[at]
+        return found

@@ -38,7 +38,7 @@ class RangeNovelty(Detector):
     def _measure(self, rows: Rows, time_us: Int64, signals: Float64) -> Measured:
         state = self._state
         first = state["count"][rows] == 0
-        low, high = state["low"][rows], state["high"][rows]
+        low, high = state["low"].take(rows, axis=0), state["high"].take(rows, axis=0)
         if first.any():
             low[first] = high[first] = signals[first]
         width = high - low

@@ -34,8 +34,6 @@ FARTHEST = 3.0
 SETTLED = 16
 """From so many readings on."""
 
-_WEIGHTS = 2.0 / (np.array(SPANS) + 1.0)
-
 
 class Signals(Parts):
     """Turns the values of each series into its signals, in the order of ``SIGNALS``.
@@ -46,13 +44,14 @@ class Signals(Parts):
     [[5.0, 5.0, 5.0, 5.0, 0.0, 0.0, 0.0, 0.0]]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spans: tuple[int, ...] = SPANS) -> None:
+        self._weights = 2.0 / (np.array(spans) + 1.0)
         self._state = SeriesState(
             {
                 "count": Field((), np.int64),
                 "low": Field((), np.float64),
                 "high": Field((), np.float64),
-                "smooth": Field((2, len(SPANS)), np.float64),
+                "smooth": Field((2, len(spans)), np.float64),
                 "mean": Field((), np.float64),
                 "slot_mean": Field((SLOTS,), np.float64),
                 "slot_count": Field((SLOTS,), np.uint8),
@@ -68,13 +67,13 @@ class Signals(Parts):
         residual = value - self._usual(rows, time_us, value, count)
         residual[np.abs(residual) < LEAST_BAND * np.abs(value)] = 0.0
         newest = np.stack([value, residual], axis=1)[:, :, None]
-        weight = np.maximum(_WEIGHTS, 1.0 / (count[:, None] + 1.0))[:, None, :]
-        smooth = state["smooth"][rows]
+        weight = np.maximum(self._weights, 1.0 / (count[:, None] + 1.0))[:, None, :]
+        smooth = state["smooth"].take(rows, axis=0)
         smooth += weight * (newest - smooth)
         smooth[:, :, :1] = newest
         state["smooth"][rows] = smooth
         state["count"][rows] = count + 1
-        return smooth.reshape(len(rows), len(SIGNALS))
+        return smooth.reshape(len(rows), 2 * len(self._weights))
 
     def _within_reach(self, rows: Rows, count: Int64, value: Float64) -> Float64:
         """Return the values, each brought as near to the range seen so far as it has to be."""

@@ -8,8 +8,9 @@ bounds of a bin the probability is interpolated.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from streams.core.batch import Float64, Int64
+from streams.core.batch import Float64
 from streams.core.detect.memory import Field, Rows, SeriesState
 
 BINS = 24
@@ -47,25 +48,30 @@ def surprise(state: SeriesState, rows: Rows, statistic: Float64, lowest: float) 
     [[1.99]]
     """
     columns = statistic.shape[1]
-    bins, share = _bins(statistic, lowest)
-    places = rows[:, None] * columns + np.arange(columns)
+    bits = _bits(statistic, lowest)
+    # Most statistics of some detectors are as usual as can be: those are counted as the rest, in _count.
+    at = np.flatnonzero(bits)
+    row, column = np.divmod(at, columns)
+    bins = bits.reshape(-1)[at]
+    share = (bins & ((1 << _MANTISSA_BITS) - 1)) * 2.0**-_MANTISSA_BITS
+    bins >>= _MANTISSA_BITS
+    places = rows[row] * columns + column
     at_least = state["tail_at_least"].reshape(-1)
     bounds = places * (BINS + 1) + bins
     upper, lower = _LOG10[at_least[bounds]], _LOG10[at_least[bounds + 1]]
-    total = _LOG10[state["tail_at_least"][rows, :, 0]]
+    unusual = np.zeros(statistic.size)
+    unusual[at] = _LOG10[at_least[places * (BINS + 1)]] - upper + share * (upper - lower)
     state["tail_counts"].reshape(-1)[places * BINS + bins] += 1
     _count(state, rows)
-    unusual: Float64 = total - upper + share * (upper - lower)
-    return unusual
+    return unusual.reshape(statistic.shape)
 
 
-def _bins(statistic: Float64, lowest: float) -> tuple[Int64, Float64]:
-    """Return the bin of each statistic, and how far inside it is, from 0 to 1."""
+def _bits(statistic: Float64, lowest: float) -> npt.NDArray[np.int32]:
+    """Return the bin of each statistic, and in the lower bits how far inside it is."""
     floor = int(np.float32(lowest).view(np.int32))
-    bits = statistic.astype(np.float32).view(np.int32) - floor
-    bits = np.clip(bits, 0, (BINS << _MANTISSA_BITS) - 1)
-    share: Float64 = (bits & ((1 << _MANTISSA_BITS) - 1)) * np.float64(2.0**-_MANTISSA_BITS)
-    return (bits >> _MANTISSA_BITS).astype(np.int64), share
+    bits = statistic.astype(np.float32).view(np.int32)
+    bits -= floor
+    return np.clip(bits, 0, (BINS << _MANTISSA_BITS) - 1, out=bits)
 
 
 def _count(state: SeriesState, rows: Rows) -> None:
@@ -74,9 +80,10 @@ def _count(state: SeriesState, rows: Rows) -> None:
     due = rows[state["tail_seen"][rows] % EVERY == 0]
     if not len(due):
         return
-    counts = state["tail_counts"][due]
+    counts = state["tail_counts"].take(due, axis=0)
+    counts[:, :, 0] += state["tail_at_least"][due, :, 0] + EVERY - counts.sum(axis=2, dtype=np.uint16)
     full = counts[:, 0].sum(axis=1) > MOST
     if full.any():
         counts[full] //= 2
-        state["tail_counts"][due] = counts
-    state["tail_at_least"][due, :, :-1] = np.cumsum(counts[:, :, ::-1], axis=2)[:, :, ::-1]
+    state["tail_counts"][due] = counts
+    state["tail_at_least"][due, :, :-1] = np.cumsum(counts[:, :, ::-1], axis=2, dtype=np.uint16)[:, :, ::-1]
