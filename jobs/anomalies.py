@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What came of a whole file: its readings, their scores, and all episodes."""
+    """What came of a whole file: its readings, their scores, and all episodes; nothing where it was not kept."""
 
     time_us: npt.NDArray[np.int64]
     value: npt.NDArray[np.float64]
@@ -46,11 +46,13 @@ class Found(NamedTuple):
     episodes: list[Episode]
 
 
-def detect_file(fd: int, write: Callable[[str], object], *, explain: bool = False) -> Found:
-    """Read ``timestamp,value``, write the same with what was found, and return it.
+def detect_file(
+    fd: int, write: Callable[[str], object], *, explain: bool = False, keep: bool = False
+) -> Found:
+    """Read ``timestamp,value``, write the same with what was found, and return it if it is to be kept.
 
-    A row is written before the next is needed: nothing that comes later changes it. Raises
-    :class:`UserError` at the first line that holds no reading.
+    A row is written before the next is needed: nothing that comes later changes it. An input without an
+    end is not to be kept. Raises :class:`UserError` at the first line that holds no reading.
     """
     write(_line([*COLUMNS, *FOUND, *(REASON_COLUMNS if explain else ())]))
     lookout, episodes = Lookout(most_series=1), list[Episode]()
@@ -61,10 +63,11 @@ def detect_file(fd: int, write: Callable[[str], object], *, explain: bool = Fals
         nothing = np.zeros(len(rows))
         seen = lookout.update(Points(nothing.astype(np.int32), time_us, value, nothing.astype(np.int16)))
         write("".join(_lines(rows, seen, explain)))
-        parts.append((time_us, value, seen.findings.score))
-        episodes += seen.ended
+        if keep:
+            parts.append((time_us, value, seen.findings.score))
+            episodes += seen.ended
     time_us, value, score = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Found(time_us, value, score, [*episodes, *lookout.open()])
+    return Found(time_us, value, score, [*episodes, *lookout.open()] if keep else [])
 
 
 def _lines(rows: list[Row], seen: Seen, explain: bool) -> Iterator[str]:

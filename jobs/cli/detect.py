@@ -51,7 +51,7 @@ def detect(
 
     fd = 0 if file == "-" else os.open(file, os.O_RDONLY)
     try:
-        found = detect_file(fd, write, explain=explain)
+        found = detect_file(fd, write, explain=explain, keep=plot is not None)
     finally:
         if fd:
             os.close(fd)
