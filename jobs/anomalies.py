@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What came of a whole file: its readings, their scores, and all episodes; nothing where it was not kept."""
+    """What came of a whole file: its readings, their scores, all episodes; nothing where it was not kept."""
 
     time_us: npt.NDArray[np.int64]
     value: npt.NDArray[np.float64]

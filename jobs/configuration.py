@@ -13,7 +13,13 @@ from streams.settings import Settings, stack_addresses
 
 PREFIX = "STREAMGAUGE_"
 NOT_SETTINGS = frozenset(
-    {"STREAMGAUGE_FAILPOINT", "STREAMGAUGE_PYTHON", "STREAMGAUGE_STACK", "STREAMGAUGE_STATE_DIR"}
+    {
+        "STREAMGAUGE_DATA",
+        "STREAMGAUGE_FAILPOINT",
+        "STREAMGAUGE_PYTHON",
+        "STREAMGAUGE_STACK",
+        "STREAMGAUGE_STATE_DIR",
+    }
 )
 
 PAGE = """# Configuration
