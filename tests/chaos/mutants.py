@@ -177,8 +177,8 @@ def buffer_kept() -> None:
             kept[part.partition] = part
         forget(self, tp)
 
-    async def add_to_kept(self: Any, chunk: Chunk, held: Held, staged: Any) -> None:
-        await add(self, chunk, held, staged)
+    async def add_to_kept(self: Any, chunk: Chunk, held: Held, staged: Any, **how: Any) -> None:
+        await add(self, chunk, held, staged, **how)
         part = self._parts.get(partition_of(chunk.tp))
         if part is not None and part.partition in kept:
             part.columns[:0] = kept.pop(part.partition).columns
