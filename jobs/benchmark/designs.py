@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jobs.benchmark.nab import Labelled, Profile, raw_score
-from streams.core.batch import Bools, Float64
+from streams.core.batch import NEVER_US, Bools, Float64
 from streams.core.detect.episodes import REFRACTORY
 from streams.core.detect.likelihood import COMBINED
 from streams.core.detect.signals import SPANS, Signals
@@ -71,7 +71,7 @@ def surprises_of_all(series: Sequence[Labelled]) -> list[Float64]:
     for part in (signals, *detectors):
         part.grow(len(series))
     found = np.zeros((len(value), len(_COLUMNS)))
-    last_us = np.full(len(series), np.iinfo(np.int64).min)
+    last_us = np.full(len(series), NEVER_US)
     for rows, readings in turns(number):
         later = time_us[readings] > last_us[rows]
         at, of = readings[later], rows[later]

@@ -19,6 +19,7 @@ from jobs.benchmark.nab import (
     read_series,
     scaled,
     score,
+    sorted_out,
     windows_of,
 )
 from jobs.benchmark.rounds import Say
@@ -26,6 +27,7 @@ from jobs.seriesplot import draw_series, write_png
 from streams.core.batch import Bools, Float64, Points
 from streams.core.detect.episodes import LEVELS, NOTICE, Severity
 from streams.core.detect.lookout import Lookout
+from streams.core.detect.tail import score_of
 
 PAGE = LEVELS[Severity.HIGH - 1]
 MINUTES_A_DAY = 1440
@@ -121,16 +123,12 @@ def by_episode(labelled: Sequence[Labelled], alarms: Sequence[Bools]) -> dict[st
     hits = false = 0
     delays, days = [], 0.0
     for one, of_one in zip(labelled, alarms, strict=True):
-        at = np.flatnonzero(of_one)
-        at = at[at >= one.probation]
-        outside = np.ones(len(at), bool)
-        for start, end in one.windows:
-            within = (at >= start) & (at <= end)
-            outside &= ~within
-            if within.any():
+        found, outside = sorted_out(one, of_one)
+        for (start, end), first in zip(one.windows, found, strict=True):
+            if first is not None:
                 hits += 1
-                delays.append((at[within][0] - start) / (end - start + 1))
-        false += int(outside.sum())
+                delays.append((first - start) / (end - start + 1))
+        false += len(outside)
         days += float(one.time_us[-1] - one.time_us[one.probation]) / 86_400e6
     return {
         "recall": hits / max(windows_of(labelled), 1),
@@ -229,9 +227,7 @@ def draw(labelled: Sequence[Labelled], surprises: Sequence[Float64], folder: Pat
     for one, surprise in zip(labelled, surprises, strict=True):
         begun = one.time_us[beginnings(surprise, NOTICE)].tolist()
         windows = [(int(one.time_us[start]), int(one.time_us[end])) for start, end in one.windows]
-        picture = draw_series(
-            one.time_us, one.value, 1.0 - 10.0**-surprise, [(at, at) for at in begun], windows
-        )
+        picture = draw_series(one.time_us, one.value, score_of(surprise), [(at, at) for at in begun], windows)
         file = folder / one.name.replace("/", "_").replace(".csv", ".png")
         file.parent.mkdir(parents=True, exist_ok=True)
         write_png(picture, file)

@@ -100,6 +100,22 @@ def sigmoid(position: Float64) -> Float64:
     return np.where(position >= FAR_BEHIND, -1.0, worth)
 
 
+def sorted_out(series: Labelled, alarms: Bools) -> tuple[list[int | None], Int64]:
+    """Return the first alarm in each window, None where there is none, and all alarms outside of windows.
+
+    Those of the probationary period are neither.
+    """
+    at = np.flatnonzero(alarms)
+    at = at[at >= series.probation]
+    first: list[int | None] = []
+    outside = np.ones(len(at), bool)
+    for start, end in series.windows:
+        within = (at >= start) & (at <= end)
+        outside &= ~within
+        first.append(int(at[within][0]) if within.any() else None)
+    return first, at[outside]
+
+
 def raw_score(series: Labelled, alarms: Bools, profile: Profile) -> float:
     """Return the unscaled score of the alarms of one series, an entry a reading.
 
@@ -110,20 +126,15 @@ def raw_score(series: Labelled, alarms: Bools, profile: Profile) -> float:
     >>> raw_score(series, time_us == 20, PROFILES["standard"])
     -1.11
     """
-    at = np.flatnonzero(alarms)
-    at = at[at >= series.probation]
     starts, ends = np.array([*series.windows, (len(alarms), len(alarms))]).T
     total = 0.0
-    outside = np.ones(len(at), bool)
-    for start, end in series.windows:
-        within = (at >= start) & (at <= end)
-        outside &= ~within
-        if within.any():
-            position = np.array([-(end - int(at[within][0]) + 1) / (end - start + 1)])
-            total += profile.found * float(sigmoid(position)[0] / sigmoid(np.array([-1.0]))[0])
-        else:
+    found, false = sorted_out(series, alarms)
+    for (start, end), first in zip(series.windows, found, strict=True):
+        if first is None:
             total -= profile.missed
-    false = at[outside]
+        else:
+            position = np.array([-(end - first + 1) / (end - start + 1)])
+            total += profile.found * float(sigmoid(position)[0] / sigmoid(np.array([-1.0]))[0])
     before = np.searchsorted(ends[:-1], false) - 1
     length = (ends - starts)[before]
     behind = np.where(before >= 0, (false - ends[before]) / np.maximum(length, 1), FAR_BEHIND)

@@ -8,7 +8,7 @@ import numpy as np
 
 from streams.core.batch import Float64, Int64
 from streams.core.detect.detector import Detector, Measured
-from streams.core.detect.deviation import HORIZON, LARGEST, LEAST_BAND
+from streams.core.detect.deviation import LARGEST, deviations, moment_fields
 from streams.core.detect.memory import Field, Rows
 
 ALLOWED = 0.5
@@ -37,27 +37,12 @@ class Cusum(Detector):
 
     def _fields(self) -> Mapping[str, Field]:
         of_each = Field((self.columns,), np.float64)
-        return {
-            "mean": of_each,
-            "variance": of_each,
-            "above": of_each,
-            "below": of_each,
-            "count": Field((), np.int64),
-        }
+        return {**moment_fields(self.columns), "above": of_each, "below": of_each}
 
     def _measure(self, rows: Rows, time_us: Int64, signals: Float64) -> Measured:
         state = self._state
-        mean, variance, count = state["mean"][rows], state["variance"][rows], state["count"][rows]
-        away, band = signals - mean, np.sqrt(variance)
-        deviations = away / np.maximum(band, LEAST_BAND * np.abs(mean) + 1e-200)
-        deviations = np.clip(deviations, -COUNTED, COUNTED)
-        deviations[count < 2] = 0.0
-        above = np.clip(state["above"][rows] + deviations - ALLOWED, 0.0, LARGEST)
-        below = np.clip(state["below"][rows] - deviations - ALLOWED, 0.0, LARGEST)
-        weight = 1.0 / np.minimum(count + 1, HORIZON)[:, None]
-        step = weight * away
-        state["mean"][rows] = mean + step
-        state["variance"][rows] = (1.0 - weight) * (variance + step * away)
+        away, mean, band = deviations(state, rows, signals, COUNTED)
+        above = np.clip(state["above"][rows] + away - ALLOWED, 0.0, LARGEST)
+        below = np.clip(state["below"][rows] - away - ALLOWED, 0.0, LARGEST)
         state["above"][rows], state["below"][rows] = above, below
-        state["count"][rows] = count + 1
         return Measured(np.where(above >= below, above, -below), mean, band)

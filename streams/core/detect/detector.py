@@ -10,7 +10,7 @@ import numpy as np
 
 from streams.core.batch import NEVER_US, Float64, Int64
 from streams.core.detect.memory import Field, Parts, Rows, SeriesState
-from streams.core.detect.tail import surprise, tail_fields
+from streams.core.detect.tail import score_of, surprise, tail_fields
 
 LARGEST_VALUE = 1e100
 """What is larger counts as this: its square is a number still."""
@@ -42,8 +42,7 @@ class Scores(NamedTuple):
     @property
     def score(self) -> Float64:
         """From 0 to 1: the share of the series' readings whose statistic was smaller."""
-        share: Float64 = 1.0 - 10.0**-self.surprise
-        return share
+        return score_of(self.surprise)
 
     @staticmethod
     def nothing(rows: int, columns: int) -> Scores:

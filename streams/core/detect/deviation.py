@@ -8,7 +8,7 @@ import numpy as np
 
 from streams.core.batch import Float64, Int64
 from streams.core.detect.detector import Detector, Measured
-from streams.core.detect.memory import Field, Rows
+from streams.core.detect.memory import Field, Rows, SeriesState
 
 HORIZON = 6400
 """Readings count alike up to so many; then older ones fade with this time constant."""
@@ -21,11 +21,36 @@ LEAST_BAND = 1e-14
 """Of the mean: no deviation counts as smaller, because that much is the rounding of numbers."""
 
 
-class Deviation(Detector):
-    """Mean and variance over the last readings, exponentially weighted once there are ``HORIZON``.
+def moment_fields(columns: int) -> dict[str, Field]:
+    """Return the state in which :func:`deviations` remembers ``columns`` signals."""
+    of_each = Field((columns,), np.float64)
+    return {"mean": of_each, "variance": of_each, "count": Field((), np.int64)}
 
-    ``expected`` is the mean, ``band`` the standard deviation, both before the reading. The weighted
-    updates are West's (1979), which stay exact however large the mean is against the deviation.
+
+def deviations(state: SeriesState, rows: Rows, signals: Float64, largest: float) -> Measured:
+    """Return how many standard deviations signals are from their means, ``largest`` at most; remember them.
+
+    Mean and variance are those before the reading, over the last readings, exponentially weighted once
+    there are ``HORIZON``. The weighted updates are West's (1979), which stay exact however large the mean is
+    against the deviation.
+    """
+    mean, variance = state["mean"].take(rows, axis=0), state["variance"].take(rows, axis=0)
+    count = state["count"][rows]
+    away = signals - mean
+    band = np.sqrt(variance)
+    statistic = away / np.maximum(band, LEAST_BAND * np.abs(mean) + 1e-200)
+    np.clip(statistic, -largest, largest, out=statistic)
+    statistic[count < 2] = 0.0
+    weight = 1.0 / np.minimum(count + 1, HORIZON)[:, None]
+    step = weight * away
+    state["mean"][rows] = mean + step
+    state["variance"][rows] = (1.0 - weight) * (variance + step * away)
+    state["count"][rows] = count + 1
+    return Measured(statistic, mean, band)
+
+
+class Deviation(Detector):
+    """``expected`` is the mean, ``band`` the standard deviation, as :func:`deviations` has them.
 
     >>> detector = Deviation()
     >>> detector.grow(1)
@@ -38,21 +63,7 @@ class Deviation(Detector):
     name = "deviation"
 
     def _fields(self) -> Mapping[str, Field]:
-        of_each = Field((self.columns,), np.float64)
-        return {"mean": of_each, "variance": of_each, "count": Field((), np.int64)}
+        return moment_fields(self.columns)
 
     def _measure(self, rows: Rows, time_us: Int64, signals: Float64) -> Measured:
-        state = self._state
-        mean, variance = state["mean"].take(rows, axis=0), state["variance"].take(rows, axis=0)
-        count = state["count"][rows]
-        away = signals - mean
-        band = np.sqrt(variance)
-        statistic = away / np.maximum(band, LEAST_BAND * np.abs(mean) + 1e-200)
-        np.clip(statistic, -LARGEST, LARGEST, out=statistic)
-        statistic[count < 2] = 0.0
-        weight = 1.0 / np.minimum(count + 1, HORIZON)[:, None]
-        step = weight * away
-        state["mean"][rows] = mean + step
-        state["variance"][rows] = (1.0 - weight) * (variance + step * away)
-        state["count"][rows] = count + 1
-        return Measured(statistic, mean, band)
+        return deviations(self._state, rows, signals, LARGEST)

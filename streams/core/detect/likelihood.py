@@ -18,6 +18,7 @@ from streams.core.detect.deviation import Deviation
 from streams.core.detect.memory import Parts, Rows
 from streams.core.detect.range_novelty import RangeNovelty
 from streams.core.detect.signals import SIGNALS, Signals
+from streams.core.detect.tail import score_of
 
 COMBINED = (Deviation, RangeNovelty)
 REASONS = tuple((detector.name, signal) for detector in COMBINED for signal in SIGNALS)
@@ -46,8 +47,7 @@ class Findings(NamedTuple):
     @property
     def score(self) -> Float64:
         """From 0 to 1: one less the geometric mean of the tail probabilities."""
-        share: Float64 = 1.0 - 10.0**-self.surprise
-        return share
+        return score_of(self.surprise)
 
     def put(self, places: npt.NDArray[np.intp], found: Findings) -> None:
         """Write what is thought of some of the readings to their places."""

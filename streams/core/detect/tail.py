@@ -35,6 +35,12 @@ def tail_fields(columns: int) -> dict[str, Field]:
     }
 
 
+def score_of(unusual: Float64) -> Float64:
+    """Return surprises, minus decimal logarithms of tail probabilities, as scores from 0 to 1."""
+    score: Float64 = 1.0 - 10.0**-unusual
+    return score
+
+
 def surprise(state: SeriesState, rows: Rows, statistic: Float64, lowest: float) -> Float64:
     """Return minus the decimal logarithm of each statistic's tail probability, then count it.
 
