@@ -119,13 +119,13 @@ class ResolvedPart:
 def halves(parts: Sequence[ResolvedPart]) -> tuple[list[ResolvedPart], list[ResolvedPart]]:
     """Share parts out into two groups of about as many readings."""
     groups: tuple[list[ResolvedPart], list[ResolvedPart]] = [], []
-    for part in sorted(parts, key=_size, reverse=True):
-        min(groups, key=lambda group: (sum(map(_size, group)), len(group))).append(part)
+    for part in sorted(parts, key=_readings, reverse=True):
+        min(groups, key=lambda group: (sum(map(_readings, group)), len(group))).append(part)
     return groups
 
 
-def _size(part: ResolvedPart) -> int:
-    return len(part.columns)
+def _readings(part: ResolvedPart) -> int:
+    return part.part.readings
 
 
 def _series_limit(columns: Columns, row: int, flush: Flush) -> Rejection:

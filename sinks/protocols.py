@@ -84,6 +84,11 @@ class Part:
     envelopes: list[Envelopes] = field(default_factory=list)
     refused: list[Rejection] = field(default_factory=list)
 
+    @property
+    def readings(self) -> int:
+        """How many readings it holds."""
+        return sum(map(len, self.columns))
+
 
 @dataclass(frozen=True, slots=True)
 class Flush:

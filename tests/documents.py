@@ -8,6 +8,8 @@ from pathlib import Path
 
 from streams.settings import PROJECT_ROOT
 
+RUNBOOK = PROJECT_ROOT / "docs" / "runbook.md"
+
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -39,6 +41,13 @@ def blocks(page: Path, language: str | None = None) -> list[Block]:
         Block(match[1], match[2], text.count("\n", 0, match.start()) + 2) for match in _FENCE.finditer(text)
     ]
     return [block for block in found if language in (None, block.language)]
+
+
+def dropping_of_chunks() -> tuple[str, str]:
+    """Return what the runbook says to execute before old chunks are dropped, and to drop them."""
+    (block,) = [block for block in blocks(RUNBOOK, "sql") if "drop_chunks" in block.text]
+    close, _, drop = block.text.partition(";")
+    return close, drop
 
 
 def section(page: Path, heading: str) -> str:

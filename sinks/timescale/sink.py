@@ -179,8 +179,7 @@ class TimescaleSink:
         return parts
 
     def _is_large(self, flush: Flush) -> bool:
-        rows = sum(len(columns) for part in flush.parts for columns in part.columns)
-        return len(flush.parts) > 1 and rows >= self._bounds.parallel_rows
+        return len(flush.parts) > 1 and _readings(flush.parts) >= self._bounds.parallel_rows
 
     def _second_session(self, session: Connection) -> Connection | None:
         """Return the second connection; None where the database refuses it, until both are opened anew."""
@@ -274,7 +273,7 @@ class TimescaleSink:
         Memory takes each in at once, before it is committed: any failure makes it forget everything.
         """
         parts = []
-        many = _rows(resolved) > self._bounds.slice_rows
+        many = _readings(part.part for part in resolved) > self._bounds.slice_rows
         with transaction.ReadingsCopy(session, self._timed, threaded=many) as copy:
             for part in resolved:
                 memory = self._known[part.part.partition].memory
@@ -323,8 +322,8 @@ def _may_pass(problem: BaseException) -> bool:
     return isinstance(problem, psycopg.Error) and isinstance(translated(problem), SinkError)
 
 
-def _rows(resolved: Iterable[ResolvedPart]) -> int:
-    return sum(len(part.columns) for part in resolved)
+def _readings(parts: Iterable[Part]) -> int:
+    return sum(part.readings for part in parts)
 
 
 def _check_schema(session: Connection) -> None:

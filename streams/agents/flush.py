@@ -106,7 +106,7 @@ class Flusher:
         """Drop what is collected of ``tp``."""
         part = self._parts.pop(partition_of(tp), None)
         if part is not None:
-            self._rows -= sum(map(len, part.columns)) + len(part.rejections)
+            self._rows -= part.readings + len(part.rejections)
 
     async def run(self) -> None:
         """Store what is collected, until cancelled."""
@@ -198,5 +198,5 @@ class Flusher:
             held = self._ownership.held.get(tp_of(part.partition))
             if held is not None and held.epoch == part.epoch:
                 held.stored = part.next
-            self.rows_stored += sum(map(len, part.columns)) + len(part.rejections)
+            self.rows_stored += part.readings + len(part.rejections)
         self._on_stored(parts, written)

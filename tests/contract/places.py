@@ -16,6 +16,9 @@ from streams.core.rejection import Reason, Rejection
 class Place(Protocol):
     """One place that readings go to: makes sinks on it, and shows what is visible there."""
 
+    together: bool
+    """Whether the parts of a flush become visible together."""
+
     def sink(self, owner: str, max_series_per_tenant: int = 1000) -> ReadingsSink:
         """Return the sink of one more worker."""
 
@@ -40,6 +43,8 @@ class Place(Protocol):
 
 class MemoryPlace:
     """A place in memory."""
+
+    together = True
 
     def __init__(self) -> None:
         self._store = MemoryStore()
@@ -79,6 +84,7 @@ class TimescalePlace:
     def __init__(self, owner_dsn: str, writer_dsn: str, bounds: Bounds) -> None:
         self._writer_dsn = writer_dsn
         self._bounds = bounds
+        self.together = bounds.parallel_rows > 0
         self._sinks: list[TimescaleSink] = []
         self._look = psycopg.connect(owner_dsn, autocommit=True)
         self._look.execute("SET search_path TO public; SET timezone TO 'UTC'")

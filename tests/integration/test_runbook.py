@@ -12,14 +12,12 @@ import psycopg
 import pytest
 from confluent_kafka import TopicPartition
 
-from streams.settings import PROJECT_ROOT
-from tests.documents import Block, blocks
+from tests.documents import RUNBOOK, Block, blocks, dropping_of_chunks
 from tests.integration.ingest import MakeIngest, load
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
-RUNBOOK = PROJECT_ROOT / "docs" / "runbook.md"
 TOPIC = "telemetry.readings"
 QUERIES = [block for block in blocks(RUNBOOK, "sql") if "UPDATE" not in block.text]
 LATER_US = 1_791_000_000_000_000
@@ -33,9 +31,8 @@ def test_queries_run(block: Block, database: str) -> None:
 
 
 def test_before_chunks_are_dropped_their_time_is_closed(database: str) -> None:
-    (block,) = [block for block in blocks(RUNBOOK, "sql") if "drop_chunks" in block.text]
     with psycopg.connect(database) as owner:
-        close, drop = block.text.split(";", 1)
+        close, drop = dropping_of_chunks()
         ((kept_from,),) = owner.execute(close.encode()).fetchall()
         assert owner.execute("SELECT kept_from FROM raw_retention").fetchall() == [(kept_from,)]
         owner.commit()

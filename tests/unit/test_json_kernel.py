@@ -226,7 +226,7 @@ def test_many_series_in_turn_are_told_apart_and_read_once(monkeypatch: pytest.Mo
     names = [f"pump-{number}" for number in range(5000)]
     values = [reading(source=name, producer=name[-1]) for name in names] * 2
     first, _ = reader.read(*values)
-    monkeypatch.setattr(reader.kernel, "_packed", lambda header: pytest.fail(f"{header} was read again"))
+    monkeypatch.setattr(json_kernel, "read_header", lambda header, _: pytest.fail(f"{header} was read again"))
     second, _ = reader.read(*values)
 
     for columns in (first, second):
@@ -258,14 +258,14 @@ def test_headers_of_one_hash_are_told_apart_until_there_are_too_many(monkeypatch
 def test_headers_that_nobody_could_read_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(reader.kernel, "_packed", interrupted)
+        patch.setattr(json_kernel, "read_header", interrupted)
         reader.read(reading(source="x"), reading(source="y"))
     columns, _ = reader.read(reading(source="y"))
 
     assert reader.names.series.keys[columns.series[0]].source == "y"
 
 
-def interrupted(_header: bytes) -> int:
+def interrupted(_header: bytes, _names: Names) -> int:
     raise KeyboardInterrupt
 
 

@@ -19,9 +19,9 @@ from schemas.registry import QUALITIES
 from streams.core.batch import UNNUMBERED, Bools, Columns, Int16, Int64, Messages
 from streams.core.limits import Limits
 from streams.core.names import ANONYMOUS, Names
-from streams.core.rejection import Refused
 from streams.core.rfc3339 import parse_all_us
-from streams.core.wire.headers import UNKNOWN, KeyProducers, pack, unpack
+from streams.core.wire.headers import UNKNOWN, KeyProducers, unpack
+from streams.core.wire.json_exact import read_header
 from streams.core.wire.lockstep import places
 from streams.core.wire.memo import Memo
 from streams.core.wire.rows import MAX_REVISION
@@ -78,13 +78,8 @@ class JsonHeaders(Memo[bytes, int]):
         self._names = names
 
     def __missing__(self, header: bytes) -> int:
-        tenant, source, metric, attributes, producer = orjson.loads(header)
-        try:
-            series = self._names.series_index(tenant, source, metric, (attributes or {}).items())
-            producer_index = None if producer is None else self._names.producer_index(producer)
-        except Refused:
-            return UNKNOWN
-        return self.remember(header, pack(series, producer_index), len(header))
+        packed = read_header(header, self._names)
+        return packed if packed == UNKNOWN else self.remember(header, packed, len(header))
 
 
 class JsonReader:

@@ -18,6 +18,7 @@ from streams.core.names import Names
 from streams.core.rejection import Reason, Refused, Rejection
 from streams.core.rfc3339 import parse_us
 from streams.core.wire.avro import first_sequence
+from streams.core.wire.headers import UNKNOWN, pack
 from streams.core.wire.rows import MAX_REVISION, Row
 
 REQUIRED = frozenset({"source", "metric", "time", "value"})
@@ -104,6 +105,20 @@ def read_attributes(attributes: Any) -> list[tuple[str, str]]:
     if type(attributes) is not dict or not set(map(type, attributes.values())) <= {str}:
         raise Refused(Reason.BAD_ATTRIBUTES, "attributes must be an object whose values are strings")
     return list(attributes.items())
+
+
+def read_header(header: bytes, names: Names) -> int:
+    """Return series and producer, packed, of what names a reading; ``UNKNOWN`` where it may not.
+
+    ``header``: a JSON array of tenant, source, metric, attributes and producer.
+    """
+    try:
+        tenant, source, metric, attributes, producer = orjson.loads(header)
+        pairs = read_attributes(attributes)
+        series = names.series_index(DEFAULT_TENANT if tenant is None else tenant, source, metric, pairs)
+        return pack(series, None if producer is None else names.producer_index(producer))
+    except (orjson.JSONDecodeError, Refused):
+        return UNKNOWN
 
 
 def _payload(reading: dict[str, Any], names: Names, key: bytes | None) -> bytes:

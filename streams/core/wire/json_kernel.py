@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import orjson
 
-from schemas.encode import DEFAULT_TENANT
 from streams.core.batch import UNNUMBERED, Columns, Int64, Messages
 from streams.core.limits import Limits
 from streams.core.names import ANONYMOUS, Names
-from streams.core.rejection import Refused
-from streams.core.wire import json_exact
-from streams.core.wire.headers import UNKNOWN, KeyProducers, pack, unpack
+from streams.core.wire.headers import UNKNOWN, KeyProducers, unpack
+from streams.core.wire.json_exact import read_header
 from streams.core.wire.lockstep import Buffer
 from streams.core.wire.memo import MAX_REMEMBERED_BYTES
 
@@ -150,7 +147,7 @@ class KernelReader:
 
     def _learn(self, packed: Int64) -> None:
         """Read the headers that are new, and put what they are in place of their numbers."""
-        found = np.fromiter(map(self._packed, self._fresh()), np.int64)
+        found = np.fromiter((read_header(header, self._names) for header in self._fresh()), np.int64)
         if len(found):
             self._library.streamgauge_learn(self._headers, found.ctypes.data)
             fresh = packed <= _FIRST_FRESH
@@ -166,15 +163,3 @@ class KernelReader:
             at += _RECORD.itemsize
             yield data[at : at + key_bytes]
             at += -(-key_bytes // _KEY_PADDING) * _KEY_PADDING
-
-    def _packed(self, header: bytes) -> int:
-        """Return series and producer of what names a reading, ``UNKNOWN`` where it may not."""
-        try:
-            tenant, source, metric, attributes, producer = orjson.loads(header)
-            pairs = json_exact.read_attributes(attributes)
-            series = self._names.series_index(
-                DEFAULT_TENANT if tenant is None else tenant, source, metric, pairs
-            )
-            return pack(series, None if producer is None else self._names.producer_index(producer))
-        except (orjson.JSONDecodeError, Refused):
-            return UNKNOWN

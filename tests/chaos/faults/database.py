@@ -14,6 +14,7 @@ from tests.chaos.ledger import Reading
 from tests.chaos.load import START_US
 from tests.chaos.run import Run
 from tests.chaos.sender import Form
+from tests.documents import dropping_of_chunks
 from tests.waiting import NotInTime, eventually
 
 DATABASE = frozenset({"database"})
@@ -28,13 +29,6 @@ _LOCKS = (
     "LOCK TABLE readings IN SHARE MODE",
     "SELECT FROM progress FOR UPDATE",
 )
-_DROP_CHUNKS = """
-    BEGIN;
-    SET LOCAL lock_timeout = '10s';
-    LOCK TABLE ONLY readings IN ACCESS EXCLUSIVE MODE;
-    SELECT drop_chunks('readings', older_than => (SELECT kept_from FROM raw_retention));
-    COMMIT
-"""
 _END_A_SESSION = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name LIKE 'streamgauge/%%'
@@ -88,6 +82,7 @@ def hold_locks(run: Run, random: Random) -> None:
 
 def drop_chunks(run: Run, random: Random) -> None:
     """Drop old chunks, as the runbook says, while readings of their days still arrive."""
+    _, drop = dropping_of_chunks()
     with run.sender("archive") as sender, run.connect() as session:
 
         def send(day: int, first: int) -> None:
@@ -107,7 +102,7 @@ def drop_chunks(run: Run, random: Random) -> None:
                 "UPDATE raw_retention SET kept_from = time_bucket('1 day', to_timestamp(%s))",
                 ((START_US - kept * DAY_US) / 1e6,),
             )
-            session.execute(_DROP_CHUNKS)
+            session.execute(drop.encode())
 
 
 def slow_down(run: Run, random: Random) -> None:
