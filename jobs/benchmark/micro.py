@@ -27,6 +27,7 @@ from streams.core.identities import Stored
 from streams.core.limits import Limits
 from streams.core.order import Release, ReorderBuffer
 from streams.core.partition import REORDER_BYTES
+from streams.core.rollup import MINUTE_US, Closing, Rollups
 from streams.core.sequences import Sequences
 from streams.core.series import SeriesTable
 from streams.core.validate import Validator
@@ -127,6 +128,21 @@ def _stages_of_columns(readings: int, shape: Shape) -> list[Stage]:
 
         return hold_back_and_release
 
+    def rollup() -> Callable[[], object]:
+        order = series_time_order(rows.series_id, rows.time_us)
+        points = Points(rows.series_id, rows.time_us, rows.value, rows.quality).take(order)
+        early = points.time_us < np.median(points.time_us)
+        parts = points.take(early), points.take(~early)
+        begins_us, ends_us = int(points.time_us.min()), int(points.time_us.max()) + MINUTE_US
+
+        def take_in_twice_and_close() -> Closing:
+            rollups = Rollups()
+            for part in parts:
+                rollups.apply(rollups.close(part, begins_us))
+            return rollups.close(Points.concat([]), ends_us)
+
+        return take_in_twice_and_close
+
     def sort() -> Callable[[], object]:
         return lambda: series_time_order(rows.series_id, rows.time_us)
 
@@ -141,6 +157,7 @@ def _stages_of_columns(readings: int, shape: Shape) -> list[Stage]:
         Stage("deduplicate_repeated", readings, judge_repeated),
         Stage("watermark", readings, watermark),
         Stage("order", readings, order),
+        Stage("rollup", readings, rollup),
         Stage("sort_by_series_and_time", readings, sort),
         Stage("encode_copy", readings, encode),
     ]

@@ -16,6 +16,7 @@ from jobs.generate import Encoding
 from streams.core.deduplicate import Judgement
 from streams.core.order import Release
 from streams.core.pipeline import STAGES
+from streams.core.rollup import Closing
 
 
 def test_every_stage_of_the_core_is_timed() -> None:
@@ -48,6 +49,19 @@ def test_the_order_stage_holds_back_and_lets_go() -> None:
 
     assert isinstance(release, Release)
     assert 0 < len(release.points.time_us) < 500
+
+
+def test_the_rollup_stage_closes_all_that_it_took_in() -> None:
+    (rollup,) = (
+        stage
+        for stage in micro.stages(500, Shape(series=10, producers=2), [Encoding.BATCH])
+        if stage.name == "rollup"
+    )
+
+    closing = rollup.prepare()()
+
+    assert isinstance(closing, Closing)
+    assert closing.closed[0].readings.sum() == 500
 
 
 def test_a_stage_that_is_new_has_no_change() -> None:
