@@ -24,6 +24,7 @@ READER = {
     "pipeline_progress": "r",
     "outbox_state": "r",
     "late_readings": "r",
+    **dict.fromkeys(("rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d"), "r"),
 }
 WRITER = {
     "readings": "ar",
@@ -35,7 +36,7 @@ WRITER = {
     "reading_versions": "ar",
     "producers": "arwd",
     "producer_journal": "arwd",
-    "dirty_buckets": "ar",
+    "dirty_buckets": "ard",
     "late_readings": "arw",
     "producer_gaps": "r",
     "outbox": "ard",
@@ -45,6 +46,8 @@ WRITER = {
     "readings_named": "r",
     "pipeline_progress": "r",
     "outbox_state": "r",
+    **dict.fromkeys(("rollup_closed_1m", "rollup_closed_15m", "rollup_closed_1h", "rollup_closed_1d"), "arw"),
+    **dict.fromkeys(("rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d", "rollup_marks"), "r"),
 }
 LETTERS = {"INSERT": "a", "SELECT": "r", "UPDATE": "w", "DELETE": "d", "TRUNCATE": "D"}
 
