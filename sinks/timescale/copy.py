@@ -30,7 +30,7 @@ DIRTY_BUCKETS = "dirty_buckets (bucket, series_id)"
 Rows = npt.NDArray[np.void]
 
 
-def _layout(**types: str) -> Rows:
+def layout(**types: str) -> Rows:
     """Return one row of zeros whose columns are of these numpy types, in the network's byte order."""
     fields = [("fields", ">i2")]
     for name, kind in types.items():
@@ -42,9 +42,9 @@ def _layout(**types: str) -> Rows:
     return row
 
 
-_READING = _layout(ts=">i8", value=">f8", series_id=">i4", quality=">i2")
-_FLAGGED_READING = _layout(ts=">i8", value=">f8", series_id=">i4", quality=">i2", late="?")
-_BUCKET = _layout(bucket=">i8", series_id=">i4")
+_READING = layout(ts=">i8", value=">f8", series_id=">i4", quality=">i2")
+_FLAGGED_READING = layout(ts=">i8", value=">f8", series_id=">i4", quality=">i2", late="?")
+_BUCKET = layout(bucket=">i8", series_id=">i4")
 
 READING_BYTES = _READING.dtype.itemsize
 

@@ -1,0 +1,115 @@
+"""Computes dirty buckets again, from readings or from the level below, and marks what they are a part of.
+
+It never waits for a flush, nor a flush for it: it takes only buckets that are closed, which no flush
+writes any more; marks are appended by flushes and removed here; and one session at a time does it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import LiteralString
+
+from sinks.timescale.copy import copy_rows, read_rows
+from sinks.timescale.rollups import (
+    COLUMNS,
+    LEVELS,
+    POINT,
+    ROW,
+    decode_points,
+    decode_rollups,
+    encode_rollups,
+    of_table,
+)
+from sinks.timescale.session import Connection
+from streams.core.aggregate import Aggregates, aggregate, coarsen
+
+BATCH = 5_000
+"""Marks taken in one transaction: it has to end long before a claim takes it for abandoned."""
+
+_LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('streamgauge rollups'))"
+_PREPARE = """
+    CREATE TEMP TABLE IF NOT EXISTS dirty_now (series_id integer, bucket timestamptz) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE IF NOT EXISTS computed_now (LIKE rollup_closed_1m INCLUDING DEFAULTS)
+        ON COMMIT DELETE ROWS
+"""
+_TAKE = """
+    WITH taken AS (
+        DELETE FROM dirty_buckets
+        WHERE id IN (
+            SELECT d.id
+            FROM dirty_buckets AS d
+            JOIN rollup_marks AS m USING (series_id)
+            WHERE d.width = %(width)s AND d.bucket + d.width <= m.released_to
+            ORDER BY d.bucket LIMIT %(most)s
+        )
+        RETURNING series_id, bucket
+    )
+    INSERT INTO dirty_now SELECT DISTINCT series_id, bucket FROM taken
+"""
+_BETWEEN = "SELECT min(bucket), max(bucket) + %s FROM dirty_now"
+# OFFSET 0 keeps the planner from reading all that a series has between the first bucket and the last.
+_WITHIN: LiteralString = """
+    SELECT found.* FROM dirty_now AS dirty
+    CROSS JOIN LATERAL (
+        SELECT {columns} FROM {table} AS r
+        WHERE r.series_id = dirty.series_id AND {time} >= dirty.bucket AND {time} < dirty.bucket + %s
+          AND {time} >= %s AND {time} < %s
+        OFFSET 0
+    ) AS found
+"""
+_STORE: LiteralString = """
+    INSERT INTO {table} AS r ({columns}) SELECT {columns} FROM computed_now
+    ON CONFLICT (series_id, bucket) DO UPDATE
+    SET ({columns}) = ({excluded}), revision = r.revision + 1, refreshed_at = now()
+    WHERE ({stored}) IS DISTINCT FROM ({excluded})
+    RETURNING r.series_id, r.bucket
+"""
+_MARK_ABOVE: LiteralString = """
+    WITH changed AS ({store})
+    INSERT INTO dirty_buckets (series_id, bucket, width)
+    SELECT DISTINCT series_id, date_bin(%(above)s, bucket, 'epoch'), %(above)s FROM changed
+"""
+
+
+def refresh_some(session: Connection, most: int = BATCH) -> int:
+    """Compute the oldest dirty buckets of each level again; return how many marks are gone.
+
+    One transaction a level. Returns 0 where none is left that is closed, or another session is at it.
+    """
+    session.execute(_PREPARE)
+    return sum(_refresh_level(session, number, most) for number in range(len(LEVELS)))
+
+
+def _refresh_level(session: Connection, number: int, most: int) -> int:
+    width = timedelta(microseconds=LEVELS[number].width_us)
+    with session.transaction():
+        if not session.execute(_LOCK).fetchall()[0][0]:
+            return 0
+        taken = session.execute(_TAKE, {"width": width, "most": most}).rowcount
+        if taken:
+            computed = _computed(session, number, width)
+            copy_rows(session, f"computed_now ({COLUMNS})", encode_rollups(computed))
+            _store(session, number)
+    return taken
+
+
+def _computed(session: Connection, number: int, width: timedelta) -> Aggregates:
+    """Return the rows of the buckets that were taken, as far as there is something to make them from."""
+    ((from_, to),) = session.execute(_BETWEEN, (width,)).fetchall()
+    bounds = (width, from_, to)
+    if number == 0:
+        query = _WITHIN.format(columns="r.series_id, ts, value, quality", table="readings", time="r.ts")
+        return aggregate(decode_points(read_rows(session, query, bounds, POINT)), LEVELS[0].width_us)
+    query = _WITHIN.format(columns=of_table("r"), table=LEVELS[number - 1].table, time="r.bucket")
+    return coarsen(decode_rollups(read_rows(session, query, bounds, ROW)), LEVELS[number].width_us)
+
+
+def _store(session: Connection, number: int) -> None:
+    store = _STORE.format(
+        table=LEVELS[number].table, columns=COLUMNS, excluded=of_table("excluded"), stored=of_table("r")
+    )
+    if number + 1 == len(LEVELS):
+        session.execute(store)
+    else:
+        above = timedelta(microseconds=LEVELS[number + 1].width_us)
+        session.execute(_MARK_ABOVE.format(store=store), {"above": above})
