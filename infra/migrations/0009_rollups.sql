@@ -282,12 +282,10 @@ CREATE INDEX dirty_buckets_width_bucket ON dirty_buckets (width, bucket);
 
 COMMENT ON INDEX dirty_buckets_width_bucket IS 'What is to be computed next of each level';
 
--- What was released before there were rollups.
+-- What was released before there were rollups. A series that nobody has written since it got a home has no mark
+-- yet; what is open waits in any case.
 INSERT INTO dirty_buckets (series_id, bucket)
-SELECT DISTINCT r.series_id, date_bin('1 minute', r.ts, 'epoch')
-FROM readings AS r
-JOIN rollup_marks AS m USING (series_id)
-WHERE r.ts < m.released_to;
+SELECT DISTINCT series_id, date_bin('1 minute', ts, 'epoch') FROM readings;
 
 GRANT DELETE ON dirty_buckets TO streamgauge_writer;
 GRANT SELECT ON rollup_marks TO streamgauge_writer;

@@ -6,15 +6,16 @@ writes any more; marks are appended by flushes and removed here; and one session
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import LiteralString
 
 from sinks.timescale.copy import copy_rows, read_rows
 from sinks.timescale.rollups import (
     COLUMNS,
     LEVELS,
-    POINT,
-    ROW,
+    POINT_TYPES,
+    TYPES,
     decode_points,
     decode_rollups,
     encode_rollups,
@@ -23,36 +24,46 @@ from sinks.timescale.rollups import (
 from sinks.timescale.session import Connection
 from streams.core.aggregate import Aggregates, aggregate, coarsen
 
-BATCH = 5_000
+BATCH = 20_000
 """Marks taken in one transaction: it has to end long before a claim takes it for abandoned."""
 
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('streamgauge rollups'))"
 _PREPARE = """
-    CREATE TEMP TABLE IF NOT EXISTS dirty_now (series_id integer, bucket timestamptz) ON COMMIT DELETE ROWS;
+    SET jit TO off;
+    CREATE TEMP TABLE IF NOT EXISTS dirty_now (series_id integer, begins timestamptz, ends timestamptz)
+        ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS computed_now (LIKE rollup_closed_1m INCLUDING DEFAULTS)
         ON COMMIT DELETE ROWS
 """
+# Rows are found by where they are: nobody moves them, and a join would read all marks for each batch.
 _TAKE = """
     WITH taken AS (
         DELETE FROM dirty_buckets
-        WHERE id IN (
-            SELECT d.id
+        WHERE ctid = ANY (ARRAY(
+            SELECT d.ctid
             FROM dirty_buckets AS d
             JOIN rollup_marks AS m USING (series_id)
             WHERE d.width = %(width)s AND d.bucket + d.width <= m.released_to
             ORDER BY d.bucket LIMIT %(most)s
-        )
+        ))
         RETURNING series_id, bucket
+    ), adjacent AS (
+        SELECT series_id, bucket,
+               bucket - %(width)s * dense_rank() OVER (PARTITION BY series_id ORDER BY bucket) AS together
+        FROM taken
+    ), spans AS (
+        INSERT INTO dirty_now
+        SELECT series_id, min(bucket), max(bucket) + %(width)s FROM adjacent GROUP BY series_id, together
+        RETURNING begins, ends
     )
-    INSERT INTO dirty_now SELECT DISTINCT series_id, bucket FROM taken
+    SELECT (SELECT count(*) FROM taken), min(begins), max(ends) FROM spans
 """
-_BETWEEN = "SELECT min(bucket), max(bucket) + %s FROM dirty_now"
-# OFFSET 0 keeps the planner from reading all that a series has between the first bucket and the last.
+# OFFSET 0 keeps the planner from reading all that a series has between the first span and the last.
 _WITHIN: LiteralString = """
     SELECT found.* FROM dirty_now AS dirty
     CROSS JOIN LATERAL (
         SELECT {columns} FROM {table} AS r
-        WHERE r.series_id = dirty.series_id AND {time} >= dirty.bucket AND {time} < dirty.bucket + %s
+        WHERE r.series_id = dirty.series_id AND {time} >= dirty.begins AND {time} < dirty.ends
           AND {time} >= %s AND {time} < %s
         OFFSET 0
     ) AS found
@@ -85,23 +96,21 @@ def _refresh_level(session: Connection, number: int, most: int) -> int:
     with session.transaction():
         if not session.execute(_LOCK).fetchall()[0][0]:
             return 0
-        taken = session.execute(_TAKE, {"width": width, "most": most}).rowcount
+        ((taken, *between),) = session.execute(_TAKE, {"width": width, "most": most}).fetchall()
         if taken:
-            computed = _computed(session, number, width)
+            computed = _computed(session, number, between)
             copy_rows(session, f"computed_now ({COLUMNS})", encode_rollups(computed))
             _store(session, number)
-    return taken
+    return int(taken)
 
 
-def _computed(session: Connection, number: int, width: timedelta) -> Aggregates:
+def _computed(session: Connection, number: int, between: Sequence[datetime]) -> Aggregates:
     """Return the rows of the buckets that were taken, as far as there is something to make them from."""
-    ((from_, to),) = session.execute(_BETWEEN, (width,)).fetchall()
-    bounds = (width, from_, to)
     if number == 0:
         query = _WITHIN.format(columns="r.series_id, ts, value, quality", table="readings", time="r.ts")
-        return aggregate(decode_points(read_rows(session, query, bounds, POINT)), LEVELS[0].width_us)
+        return aggregate(decode_points(read_rows(session, query, between, **POINT_TYPES)), LEVELS[0].width_us)
     query = _WITHIN.format(columns=of_table("r"), table=LEVELS[number - 1].table, time="r.bucket")
-    return coarsen(decode_rollups(read_rows(session, query, bounds, ROW)), LEVELS[number].width_us)
+    return coarsen(decode_rollups(read_rows(session, query, between, **TYPES)), LEVELS[number].width_us)
 
 
 def _store(session: Connection, number: int) -> None:

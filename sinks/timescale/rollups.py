@@ -19,7 +19,7 @@ from sinks.timescale.times import timestamp
 from streams.core.aggregate import Aggregates
 from streams.core.batch import NEVER_US, Int64, Points
 from streams.core.deduplicate import series_time_order
-from streams.core.rollup import LEVELS_US, Rollups, begin_us
+from streams.core.rollup import LEVELS_US, Closing, Rollups, begin_us
 
 MOST_POINTS = 2**31 - 1
 
@@ -63,7 +63,7 @@ COLUMNS: LiteralString = (
 
 ROW = layout(**TYPES)
 _TIMES = ("bucket", "first_at", "last_at")
-POINT = layout(series_id=">i4", ts=">i8", value=">f8", quality=">i2")
+POINT_TYPES = {"series_id": ">i4", "ts": ">i8", "value": ">f8", "quality": ">i2"}
 
 _RELEASED: LiteralString = "SELECT series_id, ts, value, quality FROM unreleased_readings(%s, %s, %s, %s, %s)"
 _BELOW: LiteralString = """
@@ -96,9 +96,10 @@ def decode_rollups(encoded: Rows) -> Aggregates:
     return rows.take(series_time_order(rows.series_id, rows.bucket_us))
 
 
-def copy_closed(session: Connection, closed: Sequence[Aggregates]) -> None:
-    """Store the buckets that a flush closes, of each level."""
-    for level, rows in zip(LEVELS, closed, strict=True):
+def copy_closed(session: Connection, closings: Sequence[Closing]) -> None:
+    """Store the buckets that a flush closes, of each level; no two of ``closings`` share a series."""
+    for number, level in enumerate(LEVELS):
+        rows = Aggregates.concat([closing.closed[number] for closing in closings])
         copy_rows(session, f"{level.table} ({COLUMNS})", encode_rollups(rows))
 
 
@@ -109,7 +110,7 @@ def load_rollups(session: Connection, partition: Partition, released_us: int) ->
     name = (partition.topic, partition.number)
     since_us = begin_us(released_us, LEVELS_US[0])
     between = timestamp(since_us), timestamp(released_us)
-    points = decode_points(read_rows(session, _RELEASED, (*name, *between, MOST_POINTS), POINT))
+    points = decode_points(read_rows(session, _RELEASED, (*name, *between, MOST_POINTS), **POINT_TYPES))
     rows = [
         _below(session, name, below, begin_us(released_us, above.width_us), since_us)
         for below, above in pairwise(LEVELS)
@@ -130,7 +131,7 @@ def decode_points(encoded: Rows) -> Points:
 
 def _below(session: Connection, name: tuple[str, int], level: Level, from_us: int, to_us: int) -> Aggregates:
     query = _BELOW.format(columns=of_table("r"), table=level.table)
-    return decode_rollups(read_rows(session, query, (*name, timestamp(from_us), timestamp(to_us)), ROW))
+    return decode_rollups(read_rows(session, query, (*name, timestamp(from_us), timestamp(to_us)), **TYPES))
 
 
 def _to_postgres(time_us: Int64) -> Int64:

@@ -29,6 +29,7 @@ from sinks.timescale.history import DatabaseHistory, kept_from_us, load_memory
 from sinks.timescale.journal import Journal, load_journal
 from sinks.timescale.migrate import lacking
 from sinks.timescale.registry import SeriesRegistry
+from sinks.timescale.rollups import copy_closed
 from sinks.timescale.session import Connection, connect, translated
 from streams.core.batch import Columns
 from streams.core.deduplicate import KEPT_FOREVER_US
@@ -167,6 +168,7 @@ class TimescaleSink:
         parts = self._copy(session, flush, resolved)
         reach(Point.AFTER_COPY)
         with self._timed("journal"):
+            copy_closed(session, [outcome.closing for part in parts for outcome in part.outcomes])
             transaction.mark_dirty(session, parts)
             copy_dead_letters(session, parts, self._dead_letters_topic)
             transaction.forward(session, flush, parts, self._registry.homes)

@@ -20,6 +20,7 @@ from streams.core.order import (
 )
 from streams.core.producers import Producer, Producers, ProducerState, Report, Span
 from streams.core.rejection import Reason, Rejection
+from streams.core.rollup import Closing, Rollups
 from streams.core.sequences import Sequences, Spans
 from streams.core.series import SeriesTable
 from streams.core.validate import reading_payload
@@ -53,8 +54,9 @@ class Outcome:
 
     ``rejections`` are those of the readings that cannot be stored. ``late`` tells which of those to
     store, ``judgement.written``, the watermark had passed, and ``late_by`` counts them by how late.
-    ``dirty`` are the buckets that they and late corrections fall into. Take it in with
-    :meth:`PartitionMemory.apply` before the next are judged; whoever cannot commit it forgets that memory.
+    ``dirty`` are the buckets that they and late corrections fall into. ``closing`` has the rows of the
+    buckets that are complete now. Take it in with :meth:`PartitionMemory.apply` before the next are judged;
+    whoever cannot commit it forgets that memory.
     """
 
     rows: Rows
@@ -64,6 +66,7 @@ class Outcome:
     spans: Spans
     watermark: Watermark
     release: Release
+    closing: Closing
     late: Bools
     late_by: tuple[int, ...]
     dirty: Dirty
@@ -101,6 +104,7 @@ class PartitionMemory:
         reached: Reached | None = None,
         patience: Patience | None = None,
         reorder_bytes: int = REORDER_BYTES,
+        rollups: Rollups | None = None,
     ) -> None:
         clock_ms, era, watermark_us, released_us = reached or Reached()
         self._deduplicator = deduplicator
@@ -108,6 +112,7 @@ class PartitionMemory:
         self._producers = Producers()
         self._watermark = Watermark(patience or Patience(), clock_ms, era, watermark_us)
         self._buffer = ReorderBuffer(reorder_bytes, released_us)
+        self._rollups = Rollups() if rollups is None else rollups
         for state in producers:
             number = self._producers.number(state.producer)
             self._watermark.restore(number, state.heard)
@@ -147,6 +152,7 @@ class PartitionMemory:
         )
         judgement = self._deduplicator.judge(rows, history)
         late = rows.late[judgement.written]
+        release = self._release(rows, judgement, watermark.us, history)
         lateness_us = (passed_us - columns.time_us)[judgement.written[late]]
         return Outcome(
             rows,
@@ -155,7 +161,8 @@ class PartitionMemory:
             self._reports(numbers, watermark, spans),
             spans,
             watermark,
-            self._release(rows, judgement, watermark.us, history),
+            release,
+            self._rollups.close(release.points, release.to_us),
             late,
             count_by_lateness(lateness_us),
             _dirty(rows, judgement),
@@ -167,6 +174,7 @@ class PartitionMemory:
         self._deduplicator.apply(outcome.rows, outcome.judgement)
         self._watermark = outcome.watermark
         self._buffer.apply(outcome.release)
+        self._rollups.apply(outcome.closing)
 
     def limit(self, identities_bytes: int, reorder_bytes: int) -> None:
         """Set how many bytes may be spent on remembering identities, and on holding readings back."""

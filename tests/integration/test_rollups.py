@@ -24,7 +24,6 @@ from sinks.timescale.copy import (
 from sinks.timescale.refresh import refresh_some
 from sinks.timescale.rollups import (
     LEVELS,
-    ROW,
     TYPES,
     Level,
     copy_closed,
@@ -86,7 +85,7 @@ class History:
         with self.session.transaction():
             copy_rows(self.session, FLAGGED_READINGS, encode_readings(*points, late))
             copy_rows(self.session, DIRTY_BUCKETS, encode_buckets(*dirty))
-            copy_closed(self.session, closing.closed)
+            copy_closed(self.session, [closing])
             self.session.execute("UPDATE progress SET released_to = %s", (timestamp(to_us),))
         self.rollups.apply(closing)
         self.stored, self.released_us = Points.concat([self.stored, points]), to_us
@@ -124,7 +123,7 @@ def rows_of(session: Connection, level: Level, source: str = "closed") -> Aggreg
     table = level.table.replace("closed", source)
     columns = ", ".join(f"coalesce({name}, {none})" if (none := NONE.get(name)) else name for name in TYPES)
     query: Any = f"SELECT {columns} FROM {table}"
-    return decode_rollups(read_rows(session, query, (), ROW))
+    return decode_rollups(read_rows(session, query, (), **TYPES))
 
 
 NOTHING = 1e-270
