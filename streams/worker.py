@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 
 from sinks.outbox import OutboxRelay
 from sinks.redis.status import RedisStatusBoard
+from sinks.rollups import RollupRefresher
 from sinks.timescale.sink import Bounds, TimescaleSink
 from streams.agents.flush import FlushPolicy
 from streams.agents.readings import ReadingsAgent
@@ -107,6 +108,7 @@ class Worker:
             warn_after_s=settings.outbox_warn_s,
             tell=self._observer.outbox,
         )
+        refresher = RollupRefresher(settings.writer_dsn, self.owner_id)
         url = await self._pages.start(settings.metrics_host, settings.metrics_port)
         log.info("Worker %s starts; its pages are at %s", self.owner_id, url)
         tasks = [
@@ -115,6 +117,7 @@ class Worker:
             asyncio.create_task(self._tell_status(url)),
         ]
         relay.start()
+        refresher.start()
         try:
             await app.start()
             spare_garbage_collection()
@@ -127,7 +130,7 @@ class Worker:
             for task in tasks:
                 task.cancel()
         await self._pages.stop()
-        await asyncio.to_thread(relay.stop, RELAY_S)
+        await asyncio.gather(*(asyncio.to_thread(each.stop, RELAY_S) for each in (relay, refresher)))
         await self._sink.close()
 
     def _app(self, agent: ReadingsAgent) -> ChunkApp:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jobs.verify.oracle import Row
+from jobs.verify.rollups import compare_rollups
 from jobs.verify.snapshot import Connection
 from sinks.timescale.copy import copy_rows, encode_buckets, encode_readings
 
@@ -67,11 +68,15 @@ _COMPARE_HANDED_OVER = """
       AND NOT (s.home_partition = ANY (%(cut)s::int[])
                AND EXISTS (SELECT FROM readings AS r WHERE r.series_id = h.series_id AND r.ts = h.ts))
 """
+# Where it is closed, the mark may have done its work.
 _COMPARE_DIRTY = """
     INSERT INTO faults
     SELECT 'unmarked', e.series_id, e.bucket, 'late readings of this minute have no mark in dirty_buckets'
-    FROM expected_dirty AS e LEFT JOIN series AS s USING (series_id)
-    WHERE (s.home_partition = ANY (%(cut)s::int[])) IS NOT TRUE
+    FROM expected_dirty AS e
+    LEFT JOIN series AS s USING (series_id)
+    LEFT JOIN rollup_marks AS m USING (series_id)
+    WHERE (e.bucket + INTERVAL '1 minute' <= m.released_to) IS NOT TRUE
+      AND (s.home_partition = ANY (%(cut)s::int[])) IS NOT TRUE
       AND NOT EXISTS (SELECT FROM dirty_buckets AS d WHERE d.series_id = e.series_id AND d.bucket = e.bucket)
 """
 _COUNT = "SELECT kind, count(*) FROM faults GROUP BY kind"
@@ -85,8 +90,9 @@ _EXAMPLES = """
 class Kind(StrEnum):
     """What can be said of a reading that is not as the log says, or of which the log does not say.
 
-    ``misflagged``: its flag ``late`` is wrong. ``unmarked`` is said of a minute of a series: something
-    late fell into it, and nobody is told to compute it again. ``beyond_log``: it may be of the part of
+    ``misflagged``: its flag ``late`` is wrong. ``unmarked`` is said of an open minute of a series:
+    something late fell into it, and nobody is told to compute it again; ``misrolled`` of a closed bucket
+    that is not what its readings make, and is not marked. ``beyond_log``: it may be of the part of
     the log that is gone. ``in_flight``: it is forwarded, and still in the outbox or not yet stored by its
     home. These two are no faults. The last three are found by ledgers: lost is what was acknowledged, and
     is neither stored nor refused; unledgered is stored and in no ledger; untrue is stored otherwise than
@@ -99,6 +105,7 @@ class Kind(StrEnum):
     UNEXPLAINED = "unexplained"
     MISFLAGGED = "misflagged"
     UNMARKED = "unmarked"
+    MISROLLED = "misrolled"
     BEYOND_LOG = "beyond_log"
     IN_FLIGHT = "in_flight"
     LOST = "lost"
@@ -113,6 +120,7 @@ FAULTS = (
     Kind.UNEXPLAINED,
     Kind.MISFLAGGED,
     Kind.UNMARKED,
+    Kind.MISROLLED,
 )
 FOUND_BY_THE_LOG = (*FAULTS, Kind.BEYOND_LOG, Kind.IN_FLIGHT)
 
@@ -158,6 +166,7 @@ def find_faults(
     session.execute(_COMPARE, arguments)
     session.execute(_COMPARE_DIRTY, arguments)
     session.execute(_COMPARE_HANDED_OVER, arguments)
+    compare_rollups(session, topic)
     found: dict[str, int] = dict(session.execute(_COUNT).fetchall())
     return {kind: found.get(kind.value, 0) for kind in FOUND_BY_THE_LOG}
 

@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from jobs.verify.rollups import compare_rollups
+from jobs.verify.snapshot import open_snapshot
 from schemas.encode import BAD, GOOD
 from sinks.protocols import Partition
 from sinks.timescale import refresh
@@ -302,3 +304,36 @@ def test_a_flush_does_not_wait_for_whoever_computes(
         another.execute("COMMIT")
     assert refresh_some(writer) == 4
     assert rows_of(writer, LEVELS[0]).readings.tolist() == [3, 1]
+
+
+def misrolled(database: str) -> list[tuple[int, int]]:
+    """Return what verification finds: of how many minutes the bucket is, and how often."""
+    with open_snapshot(database) as session:
+        compare_rollups(session, HOME.topic)
+        found = session.execute(
+            "SELECT substring(detail FROM '[0-9]+')::int AS minutes, count(*) FROM faults"
+            " GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+    return [(int(minutes), int(count)) for minutes, count in found]
+
+
+def test_verification_finds_rows_that_are_wrong_and_excuses_those_that_are_marked(
+    database: str, writer: Connection
+) -> None:
+    history = History(writer, 0)
+    history.flush(history.points(200, START_US, START_US + 5 * HOUR_US), START_US + 3 * DAY_US)
+    assert misrolled(database) == []
+
+    history.flush(reading(1, 1.0), START_US + 3 * DAY_US + 1)
+    assert misrolled(database) == []
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("DELETE FROM dirty_buckets")
+        assert misrolled(database) == [(1, 1), (15, 1), (60, 1), (1440, 1)]
+        owner.execute("INSERT INTO dirty_buckets (series_id, bucket) VALUES (1, %s)", (timestamp(START_US),))
+        while refresh_some(writer):
+            pass
+        assert misrolled(database) == []
+        owner.execute("UPDATE rollup_closed_1h SET m2 = m2 * 1.0001 + 1")
+        ((hours,),) = owner.execute("SELECT count(*) FROM rollup_closed_1h").fetchall()
+        owner.execute("DELETE FROM rollup_closed_1d WHERE series_id = 2")
+        assert misrolled(database) == [(60, hours), (1440, 2)]

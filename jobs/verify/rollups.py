@@ -1,0 +1,126 @@
+"""Holds the closed buckets of every level to the readings that they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import LiteralString
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.verify.snapshot import Connection
+from sinks.timescale.copy import read_rows
+from sinks.timescale.rollups import (
+    LEVELS,
+    POINT_TYPES,
+    TYPES,
+    Level,
+    decode_points,
+    decode_rollups,
+    of_table,
+)
+from sinks.timescale.times import timestamp
+from streams.core.aggregate import Aggregates, aggregate
+from streams.core.batch import Bools, Int64
+from streams.core.rollup import begin_us
+
+SERIES_AT_ONCE = 1_000
+EXACT = ("readings", "bad", "min", "max", "first", "first_us", "last", "last_us")
+NEAR = ("sum", "m2", "increase", "integral")
+RELATIVE = 1e-9
+CANCELLED = 1e-14
+"""What additions in another order may differ by, of the largest number that was added."""
+
+DAY_US = LEVELS[-1].width_us
+
+_MARKS = """
+    SELECT m.series_id, (extract(epoch FROM m.released_to) * 1000000)::bigint
+    FROM rollup_marks AS m JOIN series AS s USING (series_id)
+    WHERE s.home_topic = %s AND isfinite(m.released_to) ORDER BY m.series_id
+"""
+_SPAN = """
+    SELECT (extract(epoch FROM min(ts)) * 1000000)::bigint, (extract(epoch FROM max(ts)) * 1000000)::bigint
+    FROM readings WHERE ts >= (SELECT kept_from FROM raw_retention)
+"""
+_DIRTY = """
+    SELECT series_id, (extract(epoch FROM bucket) * 1000000)::bigint
+    FROM dirty_buckets WHERE width <= %s * INTERVAL '1 microsecond'
+"""
+_READINGS: LiteralString = """
+    SELECT series_id, ts, value, quality FROM readings
+    WHERE series_id = ANY (%s) AND ts >= %s AND ts < %s
+"""
+_ROWS: LiteralString = (
+    "SELECT {columns} FROM {table} AS r WHERE series_id = ANY (%s) AND bucket >= %s AND bucket < %s"
+)
+_FAULT = """
+    INSERT INTO faults SELECT 'misrolled', series_id, timestamptz 'epoch' + us * INTERVAL '1 microsecond', %s
+    FROM unnest(%s::int[], %s::bigint[]) AS wrong (series_id, us)
+"""
+
+
+def compare_rollups(session: Connection, topic: str) -> None:
+    """Note the closed buckets that are not what the readings make, unless they are marked as dirty."""
+    marks = np.array(session.execute(_MARKS, (topic,)).fetchall(), np.int64).reshape(-1, 2)
+    dirty = [
+        np.array(session.execute(_DIRTY, (level.width_us,)).fetchall(), np.int64).reshape(-1, 2)
+        for level in LEVELS
+    ]
+    for day_us in _days(session):
+        for start in range(0, len(marks), SERIES_AT_ONCE):
+            some = marks[start : start + SERIES_AT_ONCE]
+            asked = (some[:, 0].tolist(), timestamp(day_us), timestamp(day_us + DAY_US))
+            points = decode_points(read_rows(session, _READINGS, asked, **POINT_TYPES))
+            for level, pending in zip(LEVELS, dirty, strict=True):
+                query = _ROWS.format(columns=of_table("r"), table=level.table)
+                stored = decode_rollups(read_rows(session, query, asked, **TYPES))
+                wanted = aggregate(points, level.width_us)
+                closed_to_us = some[np.searchsorted(some[:, 0], wanted.series_id), 1]
+                wanted = wanted.take(wanted.bucket_us + level.width_us <= closed_to_us)
+                wrong = differing(stored, wanted)
+                _note(session, level, wrong[~_among(wrong, _buckets(pending, level))])
+
+
+def differing(stored: Aggregates, wanted: Aggregates) -> Int64:
+    """Return series and bucket of the rows that only one of both has, or that are not the same."""
+    keys, others = _keys(stored), _keys(wanted)
+    both, extra, lacking = _among(keys, others), ~_among(keys, others), ~_among(others, keys)
+    mine, theirs = stored.take(both), wanted.take(~lacking)
+    wrong = np.zeros(len(mine.readings), bool)
+    for name in EXACT:
+        one, other = getattr(mine, name), getattr(theirs, name)
+        wrong |= (one != other) & ~((one != one) & (other != other))
+    largest = np.nan_to_num(np.maximum(np.abs(theirs.min), np.abs(theirs.max)))
+    seconds = (theirs.last_us - theirs.first_us) * 1e-6
+    for name, scale in zip(NEAR, (largest, largest**2, largest, largest * seconds), strict=True):
+        one, other = getattr(mine, name), getattr(theirs, name)
+        wrong |= ~(np.abs(one - other) <= RELATIVE * np.abs(other) + CANCELLED * theirs.readings * scale)
+    return np.concatenate([keys[extra], others[lacking], keys[both][wrong]])
+
+
+def _days(session: Connection) -> Iterator[int]:
+    ((first_us, last_us),) = session.execute(_SPAN).fetchall()
+    if first_us is not None:
+        yield from range(begin_us(first_us, DAY_US), last_us + 1, DAY_US)
+
+
+def _buckets(dirty: Int64, level: Level) -> Int64:
+    return np.stack([dirty[:, 0], dirty[:, 1] // level.width_us * level.width_us], axis=1)
+
+
+def _keys(rows: Aggregates) -> Int64:
+    return np.stack([rows.series_id.astype(np.int64), rows.bucket_us], axis=1)
+
+
+def _among(keys: Int64, others: Int64) -> Bools:
+    return np.isin(_as_one(keys), _as_one(others))
+
+
+def _as_one(keys: Int64) -> npt.NDArray[np.void]:
+    return np.ascontiguousarray(keys).view([("series_id", np.int64), ("bucket_us", np.int64)]).ravel()
+
+
+def _note(session: Connection, level: Level, wrong: Int64) -> None:
+    if len(wrong):
+        said = f"a bucket of {level.width_us // 60_000_000} min is not what its readings make"
+        session.execute(_FAULT, (said, wrong[:, 0].tolist(), wrong[:, 1].tolist()))
