@@ -8,6 +8,7 @@ import numpy as np
 
 from sinks.protocols import Partition
 from sinks.timescale.copy import POSTGRES_EPOCH_US, read_rows
+from sinks.timescale.rollups import load_rollups
 from sinks.timescale.session import Connection
 from sinks.timescale.times import timestamp
 from streams.core.batch import NEVER_US, Int64, Points
@@ -108,12 +109,14 @@ def load_memory(
     latest = session.execute(_LATEST, name).fetchall()
     series_id = np.array([row[0] for row in latest], np.int64)
     latest_us = np.array([int(row[1]) for row in latest], np.int64)
-    reached = session.execute(_REACHED, name).fetchall()
+    stored = session.execute(_REACHED, name).fetchall()
+    reached = _reached(*stored[0]) if stored else Reached()
     return PartitionMemory(
         Deduplicator(0, series_id, latest_us, floor_us),
         producers,
-        _reached(*reached[0]) if reached else Reached(),
+        reached,
         patience,
+        rollups=load_rollups(session, partition, reached.released_us),
     )
 
 
