@@ -127,6 +127,7 @@ def wanted_topics(settings: Settings) -> list[Topic]:
         replication=settings.replication_factor,
         max_message_bytes=settings.max_message_bytes,
         dead_letters_topic=settings.dead_letters_topic,
+        rollups_topic=settings.rollups_topic,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 DEAD_LETTERS = "telemetry.dead-letters"
+ROLLUPS = "telemetry.rollups"
 
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -32,6 +33,7 @@ def declared(
     replication: int,
     max_message_bytes: int,
     dead_letters_topic: str = DEAD_LETTERS,
+    rollups_topic: str = ROLLUPS,
 ) -> list[Topic]:
     """Return all topics, set up for a cluster that keeps ``replication`` copies.
 
@@ -67,7 +69,14 @@ def declared(
             # is backfilled from years ago is not at once old enough to be deleted.
             message_timestamp_type="LogAppendTime",
         ),
-        topic("telemetry.rollups", "aggregates of readings", "series", 8, retention_ms=_days(30)),
+        topic(
+            rollups_topic,
+            "closed buckets of readings: Avro Rollup",
+            "series, level and bucket, so that its last revision remains",
+            8,
+            retention_ms=_days(30),
+            cleanup_policy="compact,delete",
+        ),
         topic("telemetry.anomalies", "what detectors found", "series", 4, retention_ms=_days(90)),
         topic(
             dead_letters_topic,

@@ -12,6 +12,7 @@ import threading
 import psycopg
 
 from sinks.timescale.refresh import refresh_some
+from sinks.timescale.rollup_messages import NOTHING_TOLD, Told
 from sinks.timescale.session import connect
 
 log = logging.getLogger(__name__)
@@ -23,9 +24,10 @@ TRY_AGAIN_S = 5.0
 class RollupRefresher:
     """A thread that computes the dirty buckets of one database again."""
 
-    def __init__(self, dsn: str, owner: str) -> None:
+    def __init__(self, dsn: str, owner: str, told: Told = NOTHING_TOLD) -> None:
         self._dsn = dsn
         self._owner = f"rollups/{owner}"
+        self._told = told
         self._said = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rollup-refresher", daemon=True)
@@ -50,7 +52,7 @@ class RollupRefresher:
     def _refresh(self) -> None:
         with connect(self._dsn, self._owner) as session:
             while not self._stop.is_set():
-                if not refresh_some(session):
+                if not refresh_some(session, told=self._told):
                     self._said = ""
                     self._stop.wait(LOOK_EVERY_S)
 

@@ -99,6 +99,15 @@ class Settings(BaseSettings):
     dead_letters_topic: str = Field(
         default="telemetry.dead-letters", description="topic that each dead letter is told on"
     )
+    rollups_topic: str = Field(
+        default="telemetry.rollups",
+        description="topic that closed buckets are told on, each revision of them",
+    )
+    rollups_told: str = Field(
+        default="1h,1d",
+        pattern="^(none|(1m|15m|1h|1d)(,(1m|15m|1h|1d))*)$",
+        description="of which levels: any of 1m, 15m, 1h, 1d; none",
+    )
     outbox_warn_s: float = Field(
         default=60.0, gt=0, description="who looks is warned when a message waits longer than this to be sent"
     )

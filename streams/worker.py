@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry
 from sinks.outbox import OutboxRelay
 from sinks.redis.status import RedisStatusBoard
 from sinks.rollups import RollupRefresher
+from sinks.timescale.rollup_messages import Told
 from sinks.timescale.sink import Bounds, TimescaleSink
 from streams.agents.flush import FlushPolicy
 from streams.agents.readings import ReadingsAgent
@@ -82,6 +83,7 @@ class Worker:
                 self._stopwatch,
                 settings.dead_letters_topic,
                 patience_of(settings),
+                told_of(settings),
             )
         )
 
@@ -108,7 +110,7 @@ class Worker:
             warn_after_s=settings.outbox_warn_s,
             tell=self._observer.outbox,
         )
-        refresher = RollupRefresher(settings.writer_dsn, self.owner_id)
+        refresher = RollupRefresher(settings.writer_dsn, self.owner_id, told_of(settings))
         url = await self._pages.start(settings.metrics_host, settings.metrics_port)
         log.info("Worker %s starts; its pages are at %s", self.owner_id, url)
         tasks = [
@@ -234,6 +236,11 @@ def patience_of(settings: Settings) -> Patience:
         idle_ms=round(settings.producer_idle_s * 1000),
         lag_us=round(settings.producer_lag_s * 1_000_000),
     )
+
+
+def told_of(settings: Settings) -> Told:
+    """Return which closed buckets are told on Kafka, as the settings ask for."""
+    return Told.of(settings.rollups_told, settings.rollups_topic)
 
 
 def lock_directory(settings: Settings) -> Path:

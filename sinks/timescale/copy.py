@@ -5,7 +5,7 @@ Source of the format: https://www.postgresql.org/docs/current/sql-copy.html, "Bi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import LiteralString, Self
@@ -87,17 +87,23 @@ def copy_rows(session: Connection, table: str, rows: Rows) -> None:
 
 
 def read_rows(
-    session: Connection, query: LiteralString, arguments: Sequence[object], **types: str
+    session: Connection,
+    query: LiteralString,
+    arguments: Sequence[object] | Mapping[str, object],
+    with_clauses: LiteralString = "",
+    **types: str,
 ) -> npt.NDArray[np.void]:
     """Return the rows of a query, none of whose columns is NULL, as columns of these numpy types.
 
     They come as one value, in no certain order. COPY would bring each by itself, which takes the client
-    several times as long.
+    several times as long. ``with_clauses`` come before it and may write.
     """
     fields = [("columns", ">i4")]
     for name, kind in types.items():
         fields += [(f"{name}_type", ">i4"), (f"{name}_bytes", ">i4"), (name, kind)]
-    whole: LiteralString = "SELECT string_agg(record_send(asked), '') FROM (" + query + ") AS asked"
+    whole: LiteralString = (
+        with_clauses + " SELECT string_agg(record_send(asked), '') FROM (" + query + ") AS asked"
+    )
     with session.cursor(binary=True) as cursor:
         ((received,),) = cursor.execute(whole, arguments).fetchall()
     return np.frombuffer(received or b"", np.dtype(fields))

@@ -11,6 +11,7 @@ import numpy as np
 from schemas.dead_letter import encode_dead_letter
 from sinks.judging import JudgedPart
 from sinks.protocols import Partition
+from sinks.timescale.outbox import copy_messages
 from sinks.timescale.session import Connection
 from sinks.timescale.times import timestamp
 from streams.core.rejection import MAX_PAYLOAD_BYTES, Rejection
@@ -25,9 +26,6 @@ _COPY = """
     ) FROM STDIN (FORMAT BINARY)
 """
 _TYPES = ["text", "int4", "int8", "int4", "text", "text", "bytea", "int4", "bytea", "timestamptz"]
-
-_COPY_MESSAGES = "COPY outbox (event_id, topic, key, value) FROM STDIN (FORMAT BINARY)"
-_MESSAGE_TYPES = ["text", "text", "bytea", "bytea"]
 
 
 class Letter(NamedTuple):
@@ -60,6 +58,11 @@ class Letter(NamedTuple):
             self._time(),
         )
 
+    @property
+    def message_key(self) -> bytes | None:
+        """Key of its message."""
+        return None if self.key is None else self.key[:MAX_KEY_BYTES]
+
     def message(self) -> bytes:
         """Return it as the value of a Kafka message."""
         refused = self.rejection
@@ -84,16 +87,11 @@ def copy_dead_letters(session: Connection, parts: Sequence[JudgedPart], topic: s
     letters = [letter for part in parts for letter in letters_of(part)]
     if not letters:
         return
-    with session.cursor() as cursor:
-        with cursor.copy(_COPY) as copy:
-            copy.set_types(_TYPES)
-            for letter in letters:
-                copy.write_row(letter.row())
-        with cursor.copy(_COPY_MESSAGES) as copy:
-            copy.set_types(_MESSAGE_TYPES)
-            for letter in letters:
-                key = None if letter.key is None else letter.key[:MAX_KEY_BYTES]
-                copy.write_row((letter.event_id, topic, key, letter.message()))
+    with session.cursor() as cursor, cursor.copy(_COPY) as copy:
+        copy.set_types(_TYPES)
+        for letter in letters:
+            copy.write_row(letter.row())
+    copy_messages(session, topic, ((each.event_id, each.message_key, each.message()) for each in letters))
 
 
 def letters_of(judged: JudgedPart) -> Iterator[Letter]:

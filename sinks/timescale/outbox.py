@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sinks.timescale.session import Connection
@@ -23,6 +23,8 @@ _NEXT = """
     SELECT id, event_id, topic, partition, key, value FROM outbox
     WHERE topic = %s AND refused IS NULL AND id > %s ORDER BY id LIMIT %s
 """
+_ADD = "COPY outbox (event_id, topic, key, value) FROM STDIN (FORMAT BINARY)"
+_ADD_TYPES = ["text", "text", "bytea", "bytea"]
 _SENT = "DELETE FROM outbox WHERE id = ANY(%s)"
 _REFUSED = "UPDATE outbox SET refused = %s WHERE id = %s"
 STATE = """
@@ -66,6 +68,16 @@ class OutboxState(NamedTuple):
 
 
 NOTHING_WAITS = OutboxState()
+
+
+def copy_messages(
+    session: Connection, topic: str, messages: Iterable[tuple[str, bytes | None, bytes]]
+) -> None:
+    """Add messages, each an event id, a key and a value, in the open transaction."""
+    with session.cursor() as cursor, cursor.copy(_ADD) as copy:
+        copy.set_types(_ADD_TYPES)
+        for event_id, key, value in messages:
+            copy.write_row((event_id, topic, key, value))
 
 
 def waiting_topics(session: Connection) -> list[str]:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import LiteralString
 
 from sinks.timescale.copy import copy_rows, read_rows
+from sinks.timescale.rollup_messages import NOTHING_TOLD, Told, tell
 from sinks.timescale.rollups import (
     COLUMNS,
     LEVELS,
@@ -23,6 +24,7 @@ from sinks.timescale.rollups import (
 )
 from sinks.timescale.session import Connection
 from streams.core.aggregate import Aggregates, aggregate, coarsen
+from streams.core.deduplicate import series_time_order
 
 BATCH = 20_000
 """Marks taken in one transaction: it has to end long before a claim takes it for abandoned."""
@@ -73,25 +75,29 @@ _STORE: LiteralString = """
     ON CONFLICT (series_id, bucket) DO UPDATE
     SET ({columns}) = ({excluded}), revision = r.revision + 1, refreshed_at = now()
     WHERE ({stored}) IS DISTINCT FROM ({excluded})
-    RETURNING r.series_id, r.bucket
+    RETURNING r.series_id, r.bucket, r.revision
 """
-_MARK_ABOVE: LiteralString = """
-    WITH changed AS ({store})
-    INSERT INTO dirty_buckets (series_id, bucket, width)
-    SELECT DISTINCT series_id, date_bin(%(above)s, bucket, 'epoch'), %(above)s FROM changed
+_MARK_ABOVE: LiteralString = """, marked AS (
+        INSERT INTO dirty_buckets (series_id, bucket, width)
+        SELECT DISTINCT series_id, date_bin(%(above)s, bucket, 'epoch'), %(above)s FROM changed
+    )
+"""
+_TO_TELL: LiteralString = """
+    SELECT {columns}, changed.revision FROM changed JOIN computed_now AS r USING (series_id, bucket)
+    WHERE %(is_told)s
 """
 
 
-def refresh_some(session: Connection, most: int = BATCH) -> int:
+def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TOLD) -> int:
     """Compute the oldest dirty buckets of each level again; return how many marks are gone.
 
     One transaction a level. Returns 0 where none is left that is closed, or another session is at it.
     """
     session.execute(_PREPARE)
-    return sum(_refresh_level(session, number, most) for number in range(len(LEVELS)))
+    return sum(_refresh_level(session, number, most, told) for number in range(len(LEVELS)))
 
 
-def _refresh_level(session: Connection, number: int, most: int) -> int:
+def _refresh_level(session: Connection, number: int, most: int, told: Told) -> int:
     width = timedelta(microseconds=LEVELS[number].width_us)
     with session.transaction():
         if not session.execute(_LOCK).fetchall()[0][0]:
@@ -100,7 +106,7 @@ def _refresh_level(session: Connection, number: int, most: int) -> int:
         if taken:
             computed = _computed(session, number, between)
             copy_rows(session, f"computed_now ({COLUMNS})", encode_rollups(computed))
-            _store(session, number)
+            _store(session, number, told)
     return int(taken)
 
 
@@ -113,12 +119,18 @@ def _computed(session: Connection, number: int, between: Sequence[datetime]) -> 
     return coarsen(decode_rollups(read_rows(session, query, between, **TYPES)), LEVELS[number].width_us)
 
 
-def _store(session: Connection, number: int) -> None:
+def _store(session: Connection, number: int, told: Told) -> None:
+    """Store what was computed, mark the buckets that it is a part of, and tell of what changed."""
+    level = LEVELS[number]
     store = _STORE.format(
-        table=LEVELS[number].table, columns=COLUMNS, excluded=of_table("excluded"), stored=of_table("r")
+        table=level.table, columns=COLUMNS, excluded=of_table("excluded"), stored=of_table("r")
     )
-    if number + 1 == len(LEVELS):
-        session.execute(store)
-    else:
-        above = timedelta(microseconds=LEVELS[number + 1].width_us)
-        session.execute(_MARK_ABOVE.format(store=store), {"above": above})
+    with_clauses: LiteralString = "WITH changed AS (" + store + ")"
+    arguments: dict[str, object] = {"is_told": level.name in told.levels}
+    if number + 1 < len(LEVELS):
+        with_clauses += _MARK_ABOVE
+        arguments["above"] = timedelta(microseconds=LEVELS[number + 1].width_us)
+    query = _TO_TELL.format(columns=of_table("r"))
+    changed = read_rows(session, query, arguments, with_clauses, **TYPES, revision=">i4")
+    changed = changed[series_time_order(changed["series_id"], changed["bucket"])]
+    tell(session, level, decode_rollups(changed), changed["revision"], told.topic)

@@ -25,15 +25,17 @@ MOST_POINTS = 2**31 - 1
 
 
 class Level(NamedTuple):
-    """One level: how wide its buckets are, and its table."""
+    """One level: its name, how wide its buckets are, and its table."""
 
+    name: str
     width_us: int
     table: LiteralString
 
 
 LEVELS = tuple(
-    Level(width_us, table)
-    for width_us, table in zip(
+    Level(name, width_us, table)
+    for name, width_us, table in zip(
+        ("1m", "15m", "1h", "1d"),
         LEVELS_US,
         ("rollup_closed_1m", "rollup_closed_15m", "rollup_closed_1h", "rollup_closed_1d"),
         strict=True,

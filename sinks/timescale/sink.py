@@ -29,6 +29,7 @@ from sinks.timescale.history import DatabaseHistory, kept_from_us, load_memory
 from sinks.timescale.journal import Journal, load_journal
 from sinks.timescale.migrate import lacking
 from sinks.timescale.registry import SeriesRegistry
+from sinks.timescale.rollup_messages import NOTHING_TOLD, Told, tell_closed
 from sinks.timescale.rollups import copy_closed
 from sinks.timescale.session import Connection, connect, translated
 from streams.core.batch import Columns
@@ -79,6 +80,7 @@ class TimescaleSink:
         timed: Timed = untimed,
         dead_letters_topic: str = DEAD_LETTERS,
         patience: Patience | None = None,
+        told: Told = NOTHING_TOLD,
     ) -> None:
         self._timed = timed
         self._dsn = dsn
@@ -86,6 +88,7 @@ class TimescaleSink:
         self._bounds = bounds or Bounds()
         self._dead_letters_topic = dead_letters_topic
         self._patience = patience or Patience()
+        self._told = told
         self._connection: Connection | None = None
         self._second: Connection | None = None
         self._is_refused = False
@@ -168,7 +171,9 @@ class TimescaleSink:
         parts = self._copy(session, flush, resolved)
         reach(Point.AFTER_COPY)
         with self._timed("journal"):
-            copy_closed(session, [outcome.closing for part in parts for outcome in part.outcomes])
+            closings = [outcome.closing for part in parts for outcome in part.outcomes]
+            copy_closed(session, closings)
+            tell_closed(session, closings, self._told)
             transaction.mark_dirty(session, parts)
             copy_dead_letters(session, parts, self._dead_letters_topic)
             transaction.forward(session, flush, parts, self._registry.homes)

@@ -70,8 +70,10 @@ class Run:
         self._make_database()
         self.admin = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 0})
         self.make_topic(self.topic, PARTITIONS)
-        self.make_topic(self.letters_topic, 1)
-        self._cleanup.callback(lambda: self.delete_topics(self.topic, self.letters_topic))
+        told = self.letters_topic, self.rollups_topic
+        for name in told:
+            self.make_topic(name, 1)
+        self._cleanup.callback(lambda: self.delete_topics(self.topic, *told))
         self._log = Consumer(
             {"bootstrap.servers": self.settings.kafka, "group.id": f"{self.topic}-ends", "log_level": 0}
         )
@@ -101,6 +103,11 @@ class Run:
         """Where workers tell of dead letters."""
         return f"{self.topic}.dead-letters"
 
+    @property
+    def rollups_topic(self) -> str:
+        """Where workers tell of closed buckets."""
+        return f"{self.topic}.rollups"
+
     def make_topic(self, name: str, partitions: int) -> None:
         """Create a topic."""
         config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "3000000"}
@@ -129,6 +136,7 @@ class Run:
             "STREAMGAUGE_REDIS_URL": self.settings.redis_url.get_secret_value(),
             "STREAMGAUGE_READINGS_TOPIC": self.topic,
             "STREAMGAUGE_DEAD_LETTERS_TOPIC": self.letters_topic,
+            "STREAMGAUGE_ROLLUPS_TOPIC": self.rollups_topic,
             "STREAMGAUGE_GROUP": self.topic,
             "STREAMGAUGE_SESSION_TIMEOUT_S": str(SESSION_S),
             "STREAMGAUGE_LOG_FORMAT": "human",

@@ -79,6 +79,11 @@ class Ingest:
         """Where this test's workers tell of dead letters."""
         return f"{self.topic}.dead-letters"
 
+    @property
+    def rollups_topic(self) -> str:
+        """Where this test's workers tell of closed buckets."""
+        return f"{self.topic}.rollups"
+
     def worker(self, program: Sequence[str] = ("-m", "streams.worker"), **environment: str) -> WorkerProcess:
         """Start a worker, or what Python runs in place of one; it is killed at the end of the test."""
         values = {
@@ -88,6 +93,7 @@ class Ingest:
             "STREAMGAUGE_REDIS_URL": self.settings.redis_url.get_secret_value(),
             "STREAMGAUGE_READINGS_TOPIC": self.topic,
             "STREAMGAUGE_DEAD_LETTERS_TOPIC": self.letters_topic,
+            "STREAMGAUGE_ROLLUPS_TOPIC": self.rollups_topic,
             "STREAMGAUGE_GROUP": self.topic,
             "STREAMGAUGE_SESSION_TIMEOUT_S": str(SESSION_S),
             "STREAMGAUGE_LOG_FORMAT": "human",
@@ -173,16 +179,17 @@ def ingest(dsn: str, directory: Path, partitions: int, config: dict[str, str]) -
     topic = f"test.{uuid4().hex[:10]}"
     # Some tests stamp records in the past, which Kafka would delete at its next look at retention.
     topic_config = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1", **config}
-    letters_topic = f"{topic}.dead-letters"
-    made = [NewTopic(topic, partitions, 1, config=topic_config), NewTopic(letters_topic, 1, 1)]
+    told = [f"{topic}.dead-letters", f"{topic}.rollups"]
+    made = [NewTopic(topic, partitions, 1, config=topic_config), *(NewTopic(name, 1, 1) for name in told)]
     for creation in admin.create_topics(made).values():
         creation.result(30)
     with ExitStack() as cleanup, psycopg.connect(dsn, autocommit=True) as session:
         session.execute(
             "TRUNCATE readings, dead_letters, progress, series, tenants, producers, producer_journal, "
-            "reading_versions, outbox, halts, resumptions, dirty_buckets, late_readings"
+            "reading_versions, outbox, halts, resumptions, dirty_buckets, late_readings, "
+            "rollup_closed_1m, rollup_closed_15m, rollup_closed_1h, rollup_closed_1d"
         )
-        for name in (topic, letters_topic):
+        for name in (topic, *told):
             cleanup.callback(_delete_topic, admin, name)
         yield Ingest(topic, dsn, settings, directory, admin, session, cleanup)
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+from typing import Any
+
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
+from psycopg.sql import SQL
 
 from jobs.verify.log import Log
 from jobs.verify.verify import verify
 from schemas.encode import encode_reading
+from schemas.rollup import decode_rollup
 from streams.core.rollup import MINUTE_US, begin_us
+from streams.failpoints import VARIABLE, Point
 from streams.worker import pipeline_of
 from tests.integration.ingest import Ingest, MakeIngest
 from tests.waiting import eventually
@@ -51,3 +57,67 @@ def test_a_late_reading_is_in_the_rollups_soon_and_another_worker_goes_on(make_i
     eventually(lambda: run.session.execute(quarter).fetchall() == [(35,)], "the quarter of an hour")
     report = verify(run.dsn, Log(run.settings.kafka, run.topic), run.topic, pipeline_of(run.settings))
     assert not any(report.faults.values())
+
+
+def last_told(run: Ingest) -> dict[bytes, dict[str, Any]]:
+    """Return what a compacted topic keeps in the end: the last message of each key."""
+    consumer = Consumer(
+        {"bootstrap.servers": run.settings.kafka, "group.id": run.rollups_topic, "enable.partition.eof": True}
+    )
+    consumer.assign([TopicPartition(run.rollups_topic, 0, 0)])
+    last = {}
+    while (message := consumer.poll(30)) and not message.error():
+        key, value = message.key(), message.value()
+        assert isinstance(key, bytes)
+        assert isinstance(value, bytes)
+        last[key] = decode_rollup(value)
+    assert message is not None, "the end of the topic was not reached"
+    consumer.close()
+    return last
+
+
+STORED = """
+    SELECT series_id, %s, bucket, revision, readings, sum
+    FROM rollup_closed_{0} WHERE readings > bad
+"""
+
+
+def is_at_rest(run: Ingest) -> bool:
+    """Tell whether nothing waits to be computed again that is closed, nor to be sent."""
+    return bool(
+        run.one(
+            "SELECT NOT EXISTS (SELECT FROM outbox) AND NOT EXISTS ("
+            " SELECT FROM dirty_buckets AS d JOIN rollup_marks AS m USING (series_id)"
+            " WHERE d.bucket + d.width <= m.released_to)"
+        )
+    )
+
+
+def test_whoever_reads_the_topic_ends_with_the_last_revision_of_each_bucket(make_ingest: MakeIngest) -> None:
+    run = make_ingest(partitions=1, message_timestamp_type="CreateTime")
+    all_levels = {"STREAMGAUGE_ROLLUPS_TOLD": "1m,15m,1h,1d"}
+    worker = run.worker(**all_levels, **{VARIABLE: f"{Point.BEFORE_MARK}:kill:1"})
+    for second in range(0, 4000, 50):
+        send(run, second, float(second))
+    assert worker.process.wait(60) == -signal.SIGKILL
+    worker = run.worker(**all_levels)
+    run.drained()
+    eventually(lambda: is_at_rest(run), "all to be told")
+    assert {told["revision"] for told in last_told(run).values()} == {0}
+
+    for second in (5, 65, 1805):
+        send(run, second, 1000.0, at_second=4000)
+    run.drained()
+    worker.kill()
+    run.worker(**all_levels)
+    eventually(lambda: is_at_rest(run), "what was late to be computed and told")
+
+    stored = {
+        row
+        for level in ("1m", "15m", "1h", "1d")
+        for row in run.session.execute(SQL(STORED).format(SQL(level)), (level,)).fetchall()
+    }
+    told = last_told(run).values()
+    fields = "series_id", "level", "time", "revision", "readings"
+    assert {(*(row[name] for name in fields), row["values"]["sum"]) for row in told} == stored
+    assert {row["level"] for row in told if row["revision"]} == {"1m", "15m", "1h"}

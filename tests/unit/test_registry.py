@@ -8,18 +8,29 @@ from typing import Any
 import pytest
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-from schemas.registry import ALLOWED, DEAD_LETTER_V1, READING_BATCH_V1, READING_V1, Schema, avro_fingerprint
+from schemas.registry import (
+    ALLOWED,
+    DEAD_LETTER_V1,
+    READING_BATCH_V1,
+    READING_V1,
+    ROLLUP_V1,
+    Schema,
+    avro_fingerprint,
+)
 
 PINNED = {
     "reading": "cd8e749f2e5aa95c",
     "reading_batch": "1f32365718775c8f",
     "dead_letter": "4d660cfad4376136",
+    "rollup": "797cfb3bb3062ead",
 }
 """Producers carry these in every message: a schema that changes them is a new version."""
 
 OF_READINGS = [READING_V1, READING_BATCH_V1]
 
-SCHEMAS = pytest.mark.parametrize("schema", [*OF_READINGS, DEAD_LETTER_V1], ids=lambda schema: schema.name)
+SCHEMAS = pytest.mark.parametrize(
+    "schema", [*OF_READINGS, DEAD_LETTER_V1, ROLLUP_V1], ids=lambda schema: schema.name
+)
 
 
 @SCHEMAS
