@@ -90,3 +90,19 @@ def test_readings_are_stamped_on_arrival_so_that_a_backfill_is_not_deleted_by_it
     )
 
     assert readings.config["message.timestamp.type"] == "LogAppendTime"
+
+
+def test_of_closed_buckets_the_last_revision_remains() -> None:
+    (rollups,) = (
+        topic
+        for topic in declared(
+            readings_topic="r",
+            readings_partitions=1,
+            replication=1,
+            max_message_bytes=1000,
+            rollups_topic="u",
+        )
+        if topic.name == "u"
+    )
+
+    assert rollups.config["cleanup.policy"] == "compact,delete"
