@@ -18,23 +18,25 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture
 def name(stack: Settings) -> Iterator[str]:
-    """Name of a topic that does not exist yet; it is deleted afterwards."""
+    """Name of a topic that does not exist yet; it and its rollups' are deleted afterwards."""
     name = f"test.{uuid4().hex[:12]}"
     yield name
     admin = AdminClient({"bootstrap.servers": stack.kafka})
-    admin.delete_topics([name])[name].result(30)
+    for deletion in admin.delete_topics([name, f"{name}.rollups"]).values():
+        deletion.result(30)
 
 
 def test_a_missing_topic_is_shown_and_then_created_as_declared(stack: Settings, name: str) -> None:
-    assert run("topics", "list", topic=name).returncode == 1
+    rollups = f"{name}.rollups"
+    assert run("topics", "list", topic=name, rollups_topic=rollups).returncode == 1
 
-    dry = run("topics", "apply", "--dry-run", topic=name, readings_partitions="3")
+    dry = run("topics", "apply", "--dry-run", topic=name, readings_partitions="3", rollups_topic=rollups)
     assert f"create {name} topic: 3 partitions" in dry.stdout
     assert TopicAdmin(stack.kafka).find([name]) == {}  # a dry run changes nothing
 
-    assert run("topics", "apply", topic=name, readings_partitions="3").returncode == 0
-    again = run("topics", "apply", topic=name, readings_partitions="3")
-    listed = run("topics", "list", "--json", topic=name)
+    assert run("topics", "apply", topic=name, readings_partitions="3", rollups_topic=rollups).returncode == 0
+    again = run("topics", "apply", topic=name, readings_partitions="3", rollups_topic=rollups)
+    listed = run("topics", "list", "--json", topic=name, rollups_topic=rollups)
 
     assert again.stdout == "all topics are as declared\n"
     assert listed.returncode == 0
