@@ -15,6 +15,7 @@ from jobs.companion import Companion
 from jobs.stopping import ignore_interrupts
 from jobs.topics import TopicAdmin, plan, wanted_topics
 from sinks.redis.status import RedisStatusBoard
+from sinks.timescale.levels import apply_levels
 from sinks.timescale.migrate import migrate
 from streams.errors import UserError
 from streams.settings import Settings, state_dir
@@ -97,6 +98,7 @@ def _holds_partitions(settings: Settings) -> bool:
 
 def _migrated(settings: Settings) -> str:
     applied = migrate(settings.owner_dsn)
+    apply_levels(settings.owner_dsn, settings.rollup_widths_us)
     return f"{len(applied)} migrations applied" if applied else "up to date"
 
 

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from sinks.protocols import Part, Written
 from sinks.timescale.outbox import OutboxState
+from sinks.timescale.refresh import Refreshed, RollupState
 
 SAMPLES_PER_FLUSH = 64
 WINDOW_S = 60.0
@@ -73,6 +74,26 @@ class Observer:
         self._outbox_refused = Gauge(
             "streamgauge_outbox_refused", "messages that Kafka refused for good", registry=registry
         )
+        self._rollups_waiting = Gauge(
+            "streamgauge_rollups_waiting",
+            "marks of closed buckets to be computed again, of all workers; at most 100,000 are counted",
+            registry=registry,
+        )
+        self._rollups_oldest = Gauge(
+            "streamgauge_rollups_oldest_seconds", "how long the oldest of them has waited", registry=registry
+        )
+        self._rollups_refreshed = Counter(
+            "streamgauge_rollups_refreshed",
+            "marks of buckets that this worker computed again",
+            ["level"],
+            registry=registry,
+        )
+        self._rollups_revised = Counter(
+            "streamgauge_rollups_revised",
+            "buckets that came out new or changed",
+            ["level"],
+            registry=registry,
+        )
         self._partitions_held = Gauge(
             "streamgauge_partitions_held", "partitions this worker reads", registry=registry
         )
@@ -91,6 +112,17 @@ class Observer:
         self._outbox_messages.set(state.waiting)
         self._outbox_oldest.set(state.oldest_s)
         self._outbox_refused.set(state.refused)
+
+    def rollups(self, state: RollupState) -> None:
+        """Take over what was seen of the rollups."""
+        self._rollups_waiting.set(state.waiting)
+        self._rollups_oldest.set(state.oldest_s)
+
+    def refreshed(self, done: Iterable[Refreshed]) -> None:
+        """Count what was computed again, and committed."""
+        for level, marks, revised in done:
+            self._rollups_refreshed.labels(level).inc(marks)
+            self._rollups_revised.labels(level).inc(revised)
 
     def stored(self, parts: Iterable[Part], written: Written) -> None:
         """Count one committed transaction."""

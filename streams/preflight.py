@@ -14,6 +14,7 @@ import psycopg
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from sinks.timescale.levels import levels_lacking
 from sinks.timescale.migrate import pending
 from streams.settings import Settings
 
@@ -41,10 +42,13 @@ def missing(settings: Settings) -> str:
     """Return what a worker lacks and what to do about it, or an empty string."""
     try:
         migrations = pending(settings.writer_dsn)
+        levels = "" if migrations else levels_lacking(settings.writer_dsn, settings.rollup_widths_us)
     except psycopg.OperationalError as error:
         return f"the database does not answer: {_first_line(error)}"
     if migrations:
         return f"the database lacks {', '.join(migrations)}: run `streamgauge migrate`"
+    if levels:
+        return f"{levels}: run `streamgauge migrate`, or name in rollup_levels what it keeps"
     try:
         kafka = AdminClient({"bootstrap.servers": settings.kafka})
         topics = kafka.list_topics(timeout=KAFKA_TIMEOUT_S).topics

@@ -10,9 +10,9 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -20,6 +20,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from streams.core.levels import level_name, parse_levels
 
 ROLE_URLS = ("writer_url", "reader_url")
 YEAR_S = 365 * 86_400
@@ -99,14 +101,17 @@ class Settings(BaseSettings):
     dead_letters_topic: str = Field(
         default="telemetry.dead-letters", description="topic that each dead letter is told on"
     )
+    rollup_levels: str = Field(
+        default="1m,15m,1h,1d",
+        description="levels of rollups from the lowest on, each a multiple of the one before, and a day of"
+        " the last. `streamgauge migrate` makes them",
+    )
     rollups_topic: str = Field(
         default="telemetry.rollups",
         description="topic that closed buckets are told on, each revision of them",
     )
     rollups_told: str = Field(
-        default="1h,1d",
-        pattern="^(none|(1m|15m|1h|1d)(,(1m|15m|1h|1d))*)$",
-        description="of which levels: any of 1m, 15m, 1h, 1d; none",
+        default="1h,1d", description="of which levels closed buckets are told: any of rollup_levels; none"
     )
     outbox_warn_s: float = Field(
         default=60.0, gt=0, description="who looks is warned when a message waits longer than this to be sent"
@@ -188,6 +193,16 @@ class Settings(BaseSettings):
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level logged"
     )
 
+    @model_validator(mode="after")
+    def _levels_fit(self) -> Self:
+        levels = set(map(level_name, parse_levels(self.rollup_levels)))
+        if unknown := set(self.rollups_told.split(",")) - levels - {"none"}:
+            raise ValueError(
+                f"rollups_told names {', '.join(sorted(unknown))}, which rollup_levels does not:"
+                f" {self.rollup_levels}"
+            )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -203,6 +218,11 @@ class Settings(BaseSettings):
             TomlConfigSettingsSource(settings_cls),
             LocalStackSource(settings_cls),
         )
+
+    @property
+    def rollup_widths_us(self) -> tuple[int, ...]:
+        """Widths of the levels of rollups, microseconds."""
+        return parse_levels(self.rollup_levels)
 
     @property
     def owner_dsn(self) -> str:

@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry
 
 from sinks.outbox import OutboxRelay
 from sinks.redis.status import RedisStatusBoard
-from sinks.rollups import RollupRefresher
+from sinks.refresher import RollupRefresher
 from sinks.timescale.rollup_messages import Told
 from sinks.timescale.sink import Bounds, TimescaleSink
 from streams.agents.flush import FlushPolicy
@@ -110,7 +110,13 @@ class Worker:
             warn_after_s=settings.outbox_warn_s,
             tell=self._observer.outbox,
         )
-        refresher = RollupRefresher(settings.writer_dsn, self.owner_id, told_of(settings))
+        refresher = RollupRefresher(
+            settings.writer_dsn,
+            self.owner_id,
+            told_of(settings),
+            count=self._observer.refreshed,
+            tell=self._observer.rollups,
+        )
         url = await self._pages.start(settings.metrics_host, settings.metrics_port)
         log.info("Worker %s starts; its pages are at %s", self.owner_id, url)
         tasks = [

@@ -1,17 +1,31 @@
 -- Readings by the minute, quarter of an hour, hour and day: closed buckets are rows, open ones are computed.
 
--- What stands in each text below is SQL that several levels share; nothing of it comes from outside.
-DO $do$
-DECLARE
-    -- Name, width, what its buckets are computed from, time in a chunk, and what it is called.
-    levels CONSTANT text[] := ARRAY[
-        ARRAY['1m', '1 minute', NULL, '1 day', 'minute'],
-        ARRAY['15m', '15 minutes', '1m', '7 days', 'quarter of an hour'],
-        ARRAY['1h', '1 hour', '15m', '30 days', 'hour'],
-        ARRAY['1d', '1 day', '1h', '365 days', 'day']
-    ];
-    level text[];
+CREATE TABLE rollup_levels (
+    width_s integer PRIMARY KEY,
+    name    text NOT NULL UNIQUE
+);
 
+COMMENT ON TABLE rollup_levels IS 'The levels that rollups are kept of, each computed from the next narrower one';
+COMMENT ON COLUMN rollup_levels.width_s IS 'Seconds of a bucket';
+COMMENT ON COLUMN rollup_levels.name IS 'Its name in those of tables and views';
+
+CREATE VIEW rollup_marks AS
+SELECT s.series_id, coalesce(p.released_to, '-infinity') AS released_to
+FROM series AS s
+LEFT JOIN progress AS p ON p.topic = s.home_topic AND p.partition = s.home_partition;
+
+COMMENT ON VIEW rollup_marks IS 'Up to where the buckets of each series are closed';
+COMMENT ON COLUMN rollup_marks.series_id IS 'The series, a row of table series';
+COMMENT ON COLUMN rollup_marks.released_to IS 'A bucket that ends by then is closed; -infinity before there is one';
+
+-- Where the level exists, only what its views are computed from is set. What stands in each text below is SQL
+-- that several levels share.
+CREATE FUNCTION make_rollup_level(level text, width interval, below text)
+RETURNS void
+LANGUAGE plpgsql
+AS $do$
+#variable_conflict use_column
+DECLARE
     -- PostgreSQL refuses products and quotients that are nearer to zero than a double can be.
     mean     CONSTANT text := 'CASE WHEN abs(%1$s) > 1e-280 THEN %1$s / (%2$s) ELSE 0 END';
     held     CONSTANT text := 'CASE WHEN abs(%1$s) > 1e-280 THEN %1$s * extract(epoch FROM %2$s)::float8 ELSE 0 END';
@@ -26,6 +40,9 @@ DECLARE
         / nullif(extract(epoch FROM CASE WHEN r.complete THEN r.bucket + INTERVAL %3$L ELSE r.last_at END
                                     - %2$s)::float8, 0)
     $sql$;
+    risen    CONSTANT text := '(r.increase + ' || format(rise, '%1$s', 'r.first') || ')';
+    seconds  CONSTANT text := 'extract(epoch FROM r.last_at - %1$s)::float8';
+
     bucket_before CONSTANT text := $sql$
         FROM rollup_closed_%1$s AS b
         WHERE b.series_id = s.series_id AND b.bucket < r.bucket
@@ -38,13 +55,14 @@ DECLARE
                nullif(first, 'NaN') AS first, nullif(first_at, '-infinity') AS first_at,
                nullif(last, 'NaN') AS last, nullif(last_at, '-infinity') AS last_at,
                m2, increase, integral, revision, refreshed_at, true AS complete,
-               NULL::double precision AS before
+               NULL::double precision AS before, NULL::timestamptz AS before_at
         FROM rollup_closed_%1$s
     $sql$;
     open_rows CONSTANT text := $sql$
         SELECT computed.*, 0 AS revision, now() AS refreshed_at, false AS complete,
-               lag(last) OVER (PARTITION BY readings > bad ORDER BY bucket) AS before
+               lag(last) OVER by_bucket AS before, lag(last_at) OVER by_bucket AS before_at
         FROM (%1$s) AS computed
+        WINDOW by_bucket AS (PARTITION BY readings > bad ORDER BY bucket)
     $sql$;
     parts CONSTANT text :=
         'r.bucket, r.readings, r.bad, r.sum, r.min, r.max, r.first, r.first_at, r.last, r.last_at, r.m2,'
@@ -69,6 +87,10 @@ DECLARE
         r.last,
         r.last_at,
         r.increase + coalesce(CASE WHEN r.before IS NULL THEN (SELECT %3$s %5$s) ELSE %4$s END, 0) AS increase,
+        coalesce(
+            CASE WHEN r.before IS NULL THEN (SELECT %9$s %5$s) ELSE %10$s END,
+            CASE WHEN r.last_at > r.first_at THEN %11$s END
+        ) AS rate,
         CASE WHEN r.readings > r.bad THEN coalesce(
             CASE WHEN r.before IS NULL THEN (SELECT %6$s %5$s) ELSE %7$s END, %8$s, r.last
         ) END AS time_weighted_mean,
@@ -163,6 +185,7 @@ DECLARE
         ARRAY['last_at', 'Event time of the latest value'],
         ARRAY['m2', 'Sum of the squared differences from the mean'],
         ARRAY['increase', 'What a counter rose by, a fall being a restart from 0: in a table from first to last; in a view also since the last value before the bucket, unless that is more than a day earlier'],
+        ARRAY['rate', 'What a counter rose by in a second: increase, by the time from the last value before to the latest; or from the earliest'],
         ARRAY['integral', 'Values times the seconds that each held until the next, from first to last'],
         ARRAY['time_weighted_mean', 'Mean over the time of the bucket, each value holding until the next; the last one before it, too, unless that is more than a day earlier'],
         ARRAY['revision', 'How often the bucket was computed again because of something late'],
@@ -178,16 +201,7 @@ DECLARE
     sources text[];
     row_named text;
 BEGIN
-    CREATE VIEW rollup_marks AS
-    SELECT s.series_id, coalesce(p.released_to, '-infinity') AS released_to
-    FROM series AS s
-    LEFT JOIN progress AS p ON p.topic = s.home_topic AND p.partition = s.home_partition;
-
-    COMMENT ON VIEW rollup_marks IS 'Up to where the buckets of each series are closed';
-    COMMENT ON COLUMN rollup_marks.series_id IS 'The series, a row of table series';
-    COMMENT ON COLUMN rollup_marks.released_to IS 'A bucket that ends by then is closed; -infinity before there is one';
-
-    FOREACH level SLICE 1 IN ARRAY levels LOOP
+    IF to_regclass(format('rollup_closed_%s', level)) IS NULL THEN
         -- Eight-byte columns first. Without a value NaN and -infinity stand in it: COPY needs rows of one width.
         EXECUTE format($sql$
             CREATE TABLE rollup_closed_%1$s (
@@ -208,84 +222,161 @@ BEGIN
                 series_id    integer NOT NULL,
                 revision     integer NOT NULL DEFAULT 0
             )
-        $sql$, level[1]);
+        $sql$, level);
         PERFORM create_hypertable(
-            format('rollup_closed_%s', level[1])::regclass, by_range('bucket', level[4]::interval),
+            format('rollup_closed_%s', level)::regclass,
+            by_range('bucket', greatest(INTERVAL '4 hours', least(1440 * width, INTERVAL '365 days'))),
             create_default_indexes => false
         );
-        EXECUTE format('CREATE UNIQUE INDEX ON rollup_closed_%s (series_id, bucket)', level[1]);
+        EXECUTE format('CREATE UNIQUE INDEX ON rollup_closed_%s (series_id, bucket)', level);
+    END IF;
 
-        level_rows := CASE WHEN level[3] IS NULL THEN format(
-            from_readings, level[2], level[2],
-            format(rise, 'before', 'v'), format(held, 'v', 'until_next')
-        ) ELSE format(
-            from_rows, level[2], level[2],
-            format(rise, 'before', 'first'), format(held, 'last', 'until_next'),
-            format(mean, 'sum', 'readings - bad'), format(mean, 'whole_sum', 'whole_usable'), level[3]
-        ) END;
-        -- Of each kind by itself, or what is asked of names would not reach the open buckets of its series.
-        sources := ARRAY[format('JOIN (%s) AS r USING (series_id)', format(closed_rows, level[1])), format(
-            'JOIN rollup_marks AS marks USING (series_id) CROSS JOIN LATERAL (%s) AS r', format(open_rows, level_rows)
-        )];
-        EXECUTE format(
-            'CREATE VIEW rollup_parts_%1$s AS SELECT s.series_id, %2$s FROM series AS s %3$s'
-            ' UNION ALL SELECT s.series_id, %2$s FROM series AS s %4$s', level[1], parts, sources[1], sources[2]
-        );
-        row_named := format(
-            named, format(mean, 'r.sum', 'r.readings - r.bad'), format(mean, 'r.m2', 'r.readings - r.bad - 1'),
-            format(rise, 'b.last', 'r.first'), format(rise, 'r.before', 'r.first'),
-            format(bucket_before, level[1]),
-            format(weighted, 'b.last', 'r.bucket', level[2]), format(weighted, 'r.before', 'r.bucket', level[2]),
-            format(weighted, '0::float8', 'r.first_at', level[2])
-        );
-        EXECUTE format(
-            'CREATE VIEW rollup_%1$s AS SELECT %2$s FROM series AS s %3$s UNION ALL SELECT %2$s FROM series AS s %4$s',
-            level[1], row_named, sources[1], sources[2]
-        );
+    level_rows := CASE WHEN below IS NULL THEN format(
+        from_readings, width, width,
+        format(rise, 'before', 'v'), format(held, 'v', 'until_next')
+    ) ELSE format(
+        from_rows, width, width,
+        format(rise, 'before', 'first'), format(held, 'last', 'until_next'),
+        format(mean, 'sum', 'readings - bad'), format(mean, 'whole_sum', 'whole_usable'), below
+    ) END;
+    -- Of each kind by itself, or what is asked of names would not reach the open buckets of its series.
+    sources := ARRAY[format('JOIN (%s) AS r USING (series_id)', format(closed_rows, level)), format(
+        'JOIN rollup_marks AS marks USING (series_id) CROSS JOIN LATERAL (%s) AS r', format(open_rows, level_rows)
+    )];
+    EXECUTE format(
+        'CREATE OR REPLACE VIEW rollup_parts_%1$s AS SELECT s.series_id, %2$s FROM series AS s %3$s'
+        ' UNION ALL SELECT s.series_id, %2$s FROM series AS s %4$s', level, parts, sources[1], sources[2]
+    );
+    row_named := format(
+        named, format(mean, 'r.sum', 'r.readings - r.bad'), format(mean, 'r.m2', 'r.readings - r.bad - 1'),
+        format(rise, 'b.last', 'r.first'), format(rise, 'r.before', 'r.first'),
+        format(bucket_before, level),
+        format(weighted, 'b.last', 'r.bucket', width), format(weighted, 'r.before', 'r.bucket', width),
+        format(weighted, '0::float8', 'r.first_at', width),
+        format(mean, format(risen, 'b.last'), format(seconds, 'b.last_at')),
+        format(mean, format(risen, 'r.before'), format(seconds, 'r.before_at')),
+        format(mean, 'r.increase', format(seconds, 'r.first_at'))
+    );
+    EXECUTE format(
+        'CREATE OR REPLACE VIEW rollup_%1$s AS SELECT %2$s FROM series AS s %3$s UNION ALL SELECT %2$s FROM series AS s %4$s',
+        level, row_named, sources[1], sources[2]
+    );
 
-        FOREACH about SLICE 1 IN ARRAY columns LOOP
-            FOR described IN
-                SELECT attrelid::regclass FROM pg_attribute
-                WHERE attname = about[1]
-                  AND attrelid = ANY (ARRAY[
-                      format('rollup_closed_%s', level[1])::regclass, format('rollup_parts_%s', level[1])::regclass,
-                      format('rollup_%s', level[1])::regclass
-                  ])
-            LOOP
-                EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', described, about[1], about[2]);
-            END LOOP;
+    FOREACH about SLICE 1 IN ARRAY columns LOOP
+        FOR described IN
+            SELECT attrelid::regclass FROM pg_attribute
+            WHERE attname = about[1]
+              AND attrelid = ANY (ARRAY[
+                  format('rollup_closed_%s', level)::regclass, format('rollup_parts_%s', level)::regclass,
+                  format('rollup_%s', level)::regclass
+              ])
+        LOOP
+            EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', described, about[1], about[2]);
         END LOOP;
-        EXECUTE format('COMMENT ON TABLE rollup_closed_%s IS %L', level[1], format(
-            'Readings of each series by the %s, where no more come in order: one row for each that has some. '
-            'Without a value min, max, first and last are NaN, and their times -infinity', level[5]
-        ));
-        EXECUTE format('COMMENT ON VIEW rollup_parts_%s IS %L', level[1], format(
-            'Closed buckets and open ones of a %s, by the numbers of their series', level[5]
-        ));
-        EXECUTE format('COMMENT ON VIEW rollup_%s IS %L', level[1], format(
-            'Readings of each series by the %s (UTC), as fresh as the readings: always bound bucket', level[5]
-        ));
-        EXECUTE format('GRANT SELECT, INSERT, UPDATE ON rollup_closed_%s TO streamgauge_writer', level[1]);
-        EXECUTE format('GRANT SELECT ON rollup_%s TO streamgauge_reader, streamgauge_writer', level[1]);
     END LOOP;
+    EXECUTE format('COMMENT ON TABLE rollup_closed_%s IS %L', level, format(
+        'Readings of each series in buckets of %s, where no more come in order: one row for each that has some. '
+        'Without a value min, max, first and last are NaN, and their times -infinity', level
+    ));
+    EXECUTE format('COMMENT ON VIEW rollup_parts_%s IS %L', level, format(
+        'Closed buckets and open ones of %s, by the numbers of their series', level
+    ));
+    EXECUTE format('COMMENT ON VIEW rollup_%s IS %L', level, format(
+        'Readings of each series in buckets of %s (UTC), as fresh as the readings: always bound bucket', level
+    ));
+    EXECUTE format('GRANT SELECT, INSERT, DELETE ON rollup_closed_%s TO streamgauge_writer', level);
+    EXECUTE format('GRANT SELECT ON rollup_%s TO streamgauge_reader, streamgauge_writer', level);
 END
 $do$;
 
-ALTER TABLE dirty_buckets ADD COLUMN width interval NOT NULL DEFAULT '1 minute';
+CREATE FUNCTION set_rollup_levels(wanted_s integer[], names text[])
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    below   text;
+    removed record;
+    has_row boolean;
+BEGIN
+    -- Nobody computes, and whoever closes buckets of other levels is not the owner any more: it claims again.
+    PERFORM pg_advisory_xact_lock(hashtext('streamgauge rollups'));
+    UPDATE progress SET epoch = epoch + 1;
 
-COMMENT ON TABLE dirty_buckets IS 'Buckets of series to compute again: a late reading or a late correction fell into them, or a narrower bucket in them changed';
-COMMENT ON COLUMN dirty_buckets.bucket IS 'Begin of the bucket';
-COMMENT ON COLUMN dirty_buckets.width IS 'How long it is';
+    FOR place IN 1 .. cardinality(wanted_s) LOOP
+        below := names[place - 1];
+        PERFORM make_rollup_level(names[place], make_interval(secs => wanted_s[place]), below);
+        IF EXISTS (SELECT FROM rollup_levels WHERE width_s = wanted_s[place]) THEN
+            CONTINUE;
+        END IF;
+        INSERT INTO rollup_levels (width_s, name) VALUES (wanted_s[place], names[place]);
+        -- What was released before there was this level. What is open waits.
+        IF below IS NULL THEN
+            INSERT INTO dirty_buckets (series_id, bucket)
+            SELECT DISTINCT series_id, date_bin('1 minute', ts, 'epoch') FROM readings;
+        ELSE
+            EXECUTE format(
+                'INSERT INTO dirty_buckets (series_id, bucket, width_s)'
+                ' SELECT DISTINCT series_id, date_bin(make_interval(secs => $1), bucket, ''epoch''), $1'
+                ' FROM rollup_closed_%s', below
+            ) USING wanted_s[place];
+        END IF;
+    END LOOP;
+
+    FOR removed IN
+        SELECT width_s, name, (SELECT min(wider) FROM unnest(wanted_s) AS wider WHERE wider > width_s) AS above_s
+        FROM rollup_levels WHERE width_s <> ALL (wanted_s)
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM rollup_closed_%s)', removed.name) INTO has_row;
+        IF has_row THEN
+            RAISE EXCEPTION 'level % of the rollups has rows', removed.name USING
+                HINT = format(
+                    'Name it in rollup_levels again, or, if nobody wants its rows: TRUNCATE rollup_closed_%s', removed.name
+                );
+        END IF;
+        EXECUTE format('DROP VIEW rollup_%1$s, rollup_parts_%1$s', removed.name);
+        EXECUTE format('DROP TABLE rollup_closed_%s', removed.name);
+        INSERT INTO dirty_buckets (series_id, bucket, width_s)
+        SELECT DISTINCT series_id, date_bin(make_interval(secs => removed.above_s), bucket, 'epoch'), removed.above_s
+        FROM dirty_buckets WHERE width_s = removed.width_s AND removed.above_s IS NOT NULL;
+        DELETE FROM dirty_buckets WHERE width_s = removed.width_s;
+        DELETE FROM rollup_levels WHERE width_s = removed.width_s;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION make_rollup_level IS 'Makes the table and the views of a level that is computed from the one below, or from the readings';
+COMMENT ON FUNCTION set_rollup_levels IS 'Keeps rollups of these levels from now on, each a multiple of the one before; computes what is new from what is there';
+
+ALTER TABLE dirty_buckets DROP COLUMN id;
+ALTER TABLE dirty_buckets ADD COLUMN width_s integer NOT NULL DEFAULT 0;
+
+COMMENT ON TABLE dirty_buckets IS 'What is to be computed again: a late reading or a late correction fell into it, or a narrower bucket in it changed';
+COMMENT ON COLUMN dirty_buckets.bucket IS 'Where it begins';
+COMMENT ON COLUMN dirty_buckets.width_s IS 'Seconds of a bucket that is made of narrower ones; 0 for the buckets that are made of the readings of a minute';
 
 -- Oldest first: those at the end are open and wait.
-CREATE INDEX dirty_buckets_width_bucket ON dirty_buckets (width, bucket);
+CREATE INDEX dirty_buckets_width_bucket ON dirty_buckets (width_s, bucket);
 
 COMMENT ON INDEX dirty_buckets_width_bucket IS 'What is to be computed next of each level';
 
--- What was released before there were rollups. A series that nobody has written since it got a home has no mark
--- yet; what is open waits in any case.
-INSERT INTO dirty_buckets (series_id, bucket)
-SELECT DISTINCT series_id, date_bin('1 minute', ts, 'epoch') FROM readings;
+SELECT set_rollup_levels(ARRAY[60, 900, 3600, 86400], ARRAY['1m', '15m', '1h', '1d']);
+
+CREATE VIEW rollup_state AS
+SELECT count(*) AS waiting, min(marked_at) AS waiting_since
+FROM (
+    SELECT d.marked_at
+    FROM dirty_buckets AS d
+    JOIN rollup_marks AS m USING (series_id)
+    WHERE d.bucket < (SELECT max(released_to) FROM progress)
+      AND d.bucket + make_interval(secs => greatest(60, d.width_s, (SELECT min(width_s) FROM rollup_levels)))
+          <= m.released_to
+    LIMIT 100000
+) AS closed;
+
+COMMENT ON VIEW rollup_state IS 'What of the closed buckets waits to be computed again';
+COMMENT ON COLUMN rollup_state.waiting IS 'How many marks; at most 100,000 are counted';
+COMMENT ON COLUMN rollup_state.waiting_since IS 'When the oldest of them was set; NULL when nothing waits';
 
 GRANT DELETE ON dirty_buckets TO streamgauge_writer;
-GRANT SELECT ON rollup_marks TO streamgauge_writer;
+GRANT SELECT ON rollup_marks, rollup_levels TO streamgauge_writer;
+GRANT SELECT ON rollup_state TO streamgauge_reader, streamgauge_writer;

@@ -24,10 +24,11 @@ from streams.core.deduplicate import (
     series_time_order,
 )
 from streams.core.identities import Stored
+from streams.core.levels import MINUTE_US
 from streams.core.limits import Limits
 from streams.core.order import Release, ReorderBuffer
 from streams.core.partition import REORDER_BYTES
-from streams.core.rollup import MINUTE_US, Closing, Rollups
+from streams.core.rollup import Closing, Rollups
 from streams.core.sequences import Sequences
 from streams.core.series import SeriesTable
 from streams.core.validate import Validator

@@ -17,20 +17,30 @@ def migrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what is missing, change nothing.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Bring the database to the schema of this program; changes nothing where it is there already.
+    """Bring the database to the schema of this program, and to the rollup levels of its settings.
+
+    Changes nothing where it is there already.
 
     Exit codes: 0 ok, 1 the database cannot be migrated, 3 it cannot be reached.
     """
+    from sinks.timescale.levels import apply_levels
     from sinks.timescale.migrate import migrate as apply
     from streams.settings import Settings
 
-    names = apply(Settings().owner_dsn, dry_run=dry_run)
+    settings = Settings()
+    names = apply(settings.owner_dsn, dry_run=dry_run)
+    # Of a schema that is not there yet no levels are known.
+    levels = "" if names and dry_run else apply_levels(settings.owner_dsn, settings.rollup_widths_us, dry_run)
     if as_json:
-        print_json({"dry_run": dry_run, "migrations": names})
+        print_json({"dry_run": dry_run, "migrations": names, "levels_changed": bool(levels)})
         return
     for name in names:
         typer.echo(f"{'would apply' if dry_run else 'applied'} {name}")
-    if not names:
+    if levels:
+        typer.echo(
+            f"{'would make of rollups' if dry_run else 'made of rollups'} {settings.rollup_levels}: {levels}"
+        )
+    if not names and not levels:
         typer.echo("the database is up to date")
 
 

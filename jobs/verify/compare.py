@@ -77,7 +77,8 @@ _COMPARE_DIRTY = """
     LEFT JOIN rollup_marks AS m USING (series_id)
     WHERE (e.bucket + INTERVAL '1 minute' <= m.released_to) IS NOT TRUE
       AND (s.home_partition = ANY (%(cut)s::int[])) IS NOT TRUE
-      AND NOT EXISTS (SELECT FROM dirty_buckets AS d WHERE d.series_id = e.series_id AND d.bucket = e.bucket)
+      AND NOT EXISTS (SELECT FROM dirty_buckets AS d WHERE d.series_id = e.series_id AND d.bucket = e.bucket
+                      AND d.width_s = 0)
 """
 _COUNT = "SELECT kind, count(*) FROM faults GROUP BY kind"
 _EXAMPLES = """

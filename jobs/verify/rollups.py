@@ -7,21 +7,23 @@ from typing import LiteralString
 
 import numpy as np
 import numpy.typing as npt
+from psycopg.sql import SQL
 
 from jobs.verify.snapshot import Connection
 from sinks.timescale.copy import read_rows
 from sinks.timescale.rollups import (
-    LEVELS,
     POINT_TYPES,
     TYPES,
     Level,
     decode_points,
     decode_rollups,
-    of_table,
+    of_rows,
+    read_levels,
 )
 from sinks.timescale.times import timestamp
 from streams.core.aggregate import Aggregates, aggregate
 from streams.core.batch import Bools, Int64
+from streams.core.levels import DAY_US, MINUTE_US
 from streams.core.rollup import begin_us
 
 SERIES_AT_ONCE = 1_000
@@ -30,8 +32,6 @@ NEAR = ("sum", "m2", "increase", "integral")
 RELATIVE = 1e-9
 CANCELLED = 1e-14
 """What additions in another order may differ by, of the largest number that was added."""
-
-DAY_US = LEVELS[-1].width_us
 
 _MARKS = """
     SELECT m.series_id, (extract(epoch FROM m.released_to) * 1000000)::bigint
@@ -44,15 +44,13 @@ _SPAN = """
 """
 _DIRTY = """
     SELECT series_id, (extract(epoch FROM bucket) * 1000000)::bigint
-    FROM dirty_buckets WHERE width <= %s * INTERVAL '1 microsecond'
+    FROM dirty_buckets WHERE width_s <= %s
 """
 _READINGS: LiteralString = """
     SELECT series_id, ts, value, quality FROM readings
     WHERE series_id = ANY (%s) AND ts >= %s AND ts < %s
 """
-_ROWS: LiteralString = (
-    "SELECT {columns} FROM {table} AS r WHERE series_id = ANY (%s) AND bucket >= %s AND bucket < %s"
-)
+_ROWS = SQL("SELECT {columns} FROM {table} AS r WHERE series_id = ANY (%s) AND bucket >= %s AND bucket < %s")
 _FAULT = """
     INSERT INTO faults SELECT 'misrolled', series_id, timestamptz 'epoch' + us * INTERVAL '1 microsecond', %s
     FROM unnest(%s::int[], %s::bigint[]) AS wrong (series_id, us)
@@ -62,23 +60,23 @@ _FAULT = """
 def compare_rollups(session: Connection, topic: str) -> None:
     """Note the closed buckets that are not what the readings make, unless they are marked as dirty."""
     marks = np.array(session.execute(_MARKS, (topic,)).fetchall(), np.int64).reshape(-1, 2)
+    levels = read_levels(session)
     dirty = [
-        np.array(session.execute(_DIRTY, (level.width_us,)).fetchall(), np.int64).reshape(-1, 2)
-        for level in LEVELS
+        np.array(session.execute(_DIRTY, (level.width_us // 1_000_000,)).fetchall(), np.int64).reshape(-1, 2)
+        for level in levels
     ]
     for day_us in _days(session):
         for start in range(0, len(marks), SERIES_AT_ONCE):
             some = marks[start : start + SERIES_AT_ONCE]
             asked = (some[:, 0].tolist(), timestamp(day_us), timestamp(day_us + DAY_US))
             points = decode_points(read_rows(session, _READINGS, asked, **POINT_TYPES))
-            for level, pending in zip(LEVELS, dirty, strict=True):
-                query = _ROWS.format(columns=of_table("r"), table=level.table)
-                stored = decode_rollups(read_rows(session, query, asked, **TYPES))
+            for level, pending in zip(levels, dirty, strict=True):
+                stored = decode_rollups(read_rows(session, of_rows(_ROWS, level), asked, **TYPES))
                 wanted = aggregate(points, level.width_us)
                 closed_to_us = some[np.searchsorted(some[:, 0], wanted.series_id), 1]
                 wanted = wanted.take(wanted.bucket_us + level.width_us <= closed_to_us)
                 wrong = differing(stored, wanted)
-                _note(session, level, wrong[~_among(wrong, _buckets(pending, level))])
+                _note(session, level, wrong[~is_marked(wrong, pending, level)])
 
 
 def differing(stored: Aggregates, wanted: Aggregates) -> Int64:
@@ -104,8 +102,13 @@ def _days(session: Connection) -> Iterator[int]:
         yield from range(begin_us(first_us, DAY_US), last_us + 1, DAY_US)
 
 
-def _buckets(dirty: Int64, level: Level) -> Int64:
-    return np.stack([dirty[:, 0], dirty[:, 1] // level.width_us * level.width_us], axis=1)
+def is_marked(buckets: Int64, marks: Int64, level: Level) -> Bools:
+    """Tell which buckets of a level are marked, each a series and a time. A mark is of a minute at least."""
+    width_us = max(level.width_us, MINUTE_US)
+    begins, marked = (
+        np.stack([keys[:, 0], keys[:, 1] // width_us * width_us], axis=1) for keys in (buckets, marks)
+    )
+    return _among(begins, marked)
 
 
 def _keys(rows: Aggregates) -> Int64:
@@ -122,5 +125,5 @@ def _as_one(keys: Int64) -> npt.NDArray[np.void]:
 
 def _note(session: Connection, level: Level, wrong: Int64) -> None:
     if len(wrong):
-        said = f"a bucket of {level.width_us // 60_000_000} min is not what its readings make"
+        said = f"a bucket of {level.name} is not what its readings make"
         session.execute(_FAULT, (said, wrong[:, 0].tolist(), wrong[:, 1].tolist()))

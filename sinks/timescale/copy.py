@@ -13,6 +13,7 @@ from typing import LiteralString, Self
 import numpy as np
 import numpy.typing as npt
 from psycopg.copy import Copy, LibpqWriter, QueuedLibpqWriter
+from psycopg.sql import SQL, Composable
 
 from sinks.timescale.session import Connection
 from streams.core.batch import Bools, Float64, Int16, Int32, Int64
@@ -88,9 +89,9 @@ def copy_rows(session: Connection, table: str, rows: Rows) -> None:
 
 def read_rows(
     session: Connection,
-    query: LiteralString,
+    query: LiteralString | Composable,
     arguments: Sequence[object] | Mapping[str, object],
-    with_clauses: LiteralString = "",
+    with_clauses: LiteralString | Composable = "",
     **types: str,
 ) -> npt.NDArray[np.void]:
     """Return the rows of a query, none of whose columns is NULL, as columns of these numpy types.
@@ -101,8 +102,8 @@ def read_rows(
     fields = [("columns", ">i4")]
     for name, kind in types.items():
         fields += [(f"{name}_type", ">i4"), (f"{name}_bytes", ">i4"), (name, kind)]
-    whole: LiteralString = (
-        with_clauses + " SELECT string_agg(record_send(asked), '') FROM (" + query + ") AS asked"
+    whole = SQL("{} SELECT string_agg(record_send(asked), '') FROM ({}) AS asked").format(
+        *(SQL(part) if isinstance(part, str) else part for part in (with_clauses, query))
     )
     with session.cursor(binary=True) as cursor:
         ((received,),) = cursor.execute(whole, arguments).fetchall()

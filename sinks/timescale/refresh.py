@@ -6,131 +6,288 @@ writes any more; marks are appended by flushes and removed here; and one session
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 
-from sinks.timescale.copy import copy_rows, read_rows
+import numpy as np
+from psycopg.sql import SQL
+
+from sinks.timescale.copy import POSTGRES_EPOCH_US, Rows, copy_rows, layout, read_rows
 from sinks.timescale.rollup_messages import NOTHING_TOLD, Told, tell
 from sinks.timescale.rollups import (
-    COLUMNS,
-    LEVELS,
     POINT_TYPES,
+    REVISION,
     TYPES,
+    Level,
+    copy_rollups,
     decode_points,
     decode_rollups,
-    encode_rollups,
-    of_table,
+    of_rows,
+    read_levels,
 )
 from sinks.timescale.session import Connection
+from sinks.timescale.times import timestamp
 from streams.core.aggregate import Aggregates, aggregate, coarsen
+from streams.core.batch import Bools, Int32, Int64
 from streams.core.deduplicate import series_time_order
+from streams.core.levels import MINUTE_US
 
-BATCH = 20_000
-"""Marks taken in one transaction: it has to end long before a claim takes it for abandoned."""
+BATCH = 50_000
+"""Marks taken in one transaction."""
+
+PARTS_AT_ONCE = 120_000
+READING_US = 1_000_000
+"""About so many parts are read at once, readings taken to be a second apart: memory for them is bounded."""
+
+OF_READINGS_S = 0
+"""Width of the marks of minutes that a reading fell into."""
 
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('streamgauge rollups'))"
+# Of marks and rows that come and go the planner knows little. Marks are read in the order of their index, and
+# rows span by span: else it would sort all marks for each batch, or read all that a level has of these days.
 _PREPARE = """
     SET jit TO off;
-    CREATE TEMP TABLE IF NOT EXISTS dirty_now (series_id integer, begins timestamptz, ends timestamptz)
-        ON COMMIT DELETE ROWS;
-    CREATE TEMP TABLE IF NOT EXISTS computed_now (LIKE rollup_closed_1m INCLUDING DEFAULTS)
-        ON COMMIT DELETE ROWS
+    SET enable_bitmapscan TO off;
+    SET enable_sort TO off;
+    SET enable_hashjoin TO off;
+    SET enable_mergejoin TO off;
+    CREATE TEMP TABLE IF NOT EXISTS dirty_now (
+        series_id integer, begins timestamptz, ends timestamptz, portion integer
+    ) ON COMMIT DELETE ROWS
 """
 # Rows are found by where they are: nobody moves them, and a join would read all marks for each batch.
-_TAKE = """
+_TAKE: LiteralString = """
     WITH taken AS (
         DELETE FROM dirty_buckets
         WHERE ctid = ANY (ARRAY(
             SELECT d.ctid
             FROM dirty_buckets AS d
             JOIN rollup_marks AS m USING (series_id)
-            WHERE d.width = %(width)s AND d.bucket + d.width <= m.released_to
+            WHERE d.width_s = %(width_s)s AND d.bucket < (SELECT max(released_to) FROM progress)
+              AND date_bin(%(width)s, d.bucket, 'epoch') + %(width)s <= m.released_to
             ORDER BY d.bucket LIMIT %(most)s
         ))
         RETURNING series_id, bucket
-    ), adjacent AS (
-        SELECT series_id, bucket,
-               bucket - %(width)s * dense_rank() OVER (PARTITION BY series_id ORDER BY bucket) AS together
-        FROM taken
-    ), spans AS (
-        INSERT INTO dirty_now
-        SELECT series_id, min(bucket), max(bucket) + %(width)s FROM adjacent GROUP BY series_id, together
-        RETURNING begins, ends
     )
-    SELECT (SELECT count(*) FROM taken), min(begins), max(ends) FROM spans
 """
+_TAKEN: LiteralString = "SELECT series_id, bucket FROM taken"
+_TAKEN_TYPES = {"series_id": ">i4", "bucket": ">i8"}
+_SPANS = "dirty_now (series_id, begins, ends, portion)"
+_SPAN = layout(series_id=">i4", begins=">i8", ends=">i8", portion=">i4")
+
 # OFFSET 0 keeps the planner from reading all that a series has between the first span and the last.
-_WITHIN: LiteralString = """
+_READINGS: LiteralString = """
+    SELECT found.* FROM dirty_now AS dirty
+    CROSS JOIN LATERAL (
+        SELECT series_id, ts, value, quality FROM readings
+        WHERE series_id = dirty.series_id AND ts >= dirty.begins AND ts < dirty.ends AND ts >= %s AND ts < %s
+        OFFSET 0
+    ) AS found
+    WHERE dirty.portion = %s
+"""
+_ROWS = SQL("""
     SELECT found.* FROM dirty_now AS dirty
     CROSS JOIN LATERAL (
         SELECT {columns} FROM {table} AS r
-        WHERE r.series_id = dirty.series_id AND {time} >= dirty.begins AND {time} < dirty.ends
-          AND {time} >= %s AND {time} < %s
+        WHERE r.series_id = dirty.series_id AND r.bucket >= dirty.begins AND r.bucket < dirty.ends
+          AND r.bucket >= %s AND r.bucket < %s
         OFFSET 0
     ) AS found
-"""
-_STORE: LiteralString = """
-    INSERT INTO {table} AS r ({columns}) SELECT {columns} FROM computed_now
-    ON CONFLICT (series_id, bucket) DO UPDATE
-    SET ({columns}) = ({excluded}), revision = r.revision + 1, refreshed_at = now()
-    WHERE ({stored}) IS DISTINCT FROM ({excluded})
-    RETURNING r.series_id, r.bucket, r.revision
-"""
-_MARK_ABOVE: LiteralString = """, marked AS (
-        INSERT INTO dirty_buckets (series_id, bucket, width)
-        SELECT DISTINCT series_id, date_bin(%(above)s, bucket, 'epoch'), %(above)s FROM changed
+    WHERE dirty.portion = %s
+""")
+_REMOVE = SQL("""
+    WITH removed AS (
+        DELETE FROM {table} AS r USING dirty_now AS dirty
+        WHERE r.series_id = dirty.series_id AND r.bucket >= dirty.begins AND r.bucket < dirty.ends
+          AND r.bucket >= %s AND r.bucket < %s
+        RETURNING {columns}
     )
+""")
+_REMOVED: LiteralString = "SELECT * FROM removed"
+_MARKS = "dirty_buckets (bucket, series_id, width_s)"
+_MARK = layout(bucket=">i8", series_id=">i4", width_s=">i4")
+
+_STATE = """
+    SELECT waiting, coalesce(extract(epoch FROM clock_timestamp() - waiting_since), 0)::float8
+    FROM rollup_state
 """
-_TO_TELL: LiteralString = """
-    SELECT {columns}, changed.revision FROM changed JOIN computed_now AS r USING (series_id, bucket)
-    WHERE %(is_told)s
-"""
 
 
-def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TOLD) -> int:
-    """Compute the oldest dirty buckets of each level again; return how many marks are gone.
+class Refreshed(NamedTuple):
+    """What was done at one level: how many marks are gone, and how many of its buckets changed."""
 
-    One transaction a level. Returns 0 where none is left that is closed, or another session is at it.
+    level: str
+    marks: int
+    revised: int
+
+
+class RollupState(NamedTuple):
+    """How many marks of closed buckets wait, and for how long the oldest does; see ``rollup_state``."""
+
+    waiting: int = 0
+    oldest_s: float = 0.0
+
+
+class Spans(NamedTuple):
+    """Dirty buckets of series, adjacent ones as one span of time; those of a portion are computed at once."""
+
+    series_id: Int32
+    begins_us: Int64
+    ends_us: Int64
+    portion: Int64
+
+
+class Revision(NamedTuple):
+    """The revision of each row that was computed, whether it is new, and which of the old rows are gone."""
+
+    number: Int32
+    is_new: Bools
+    is_gone: Bools
+
+
+def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TOLD) -> list[Refreshed]:
+    """Compute the oldest dirty buckets of each level again; return what was done.
+
+    One transaction a level. Returns nothing where none is left that is closed, or another session is at it.
     """
     session.execute(_PREPARE)
-    return sum(_refresh_level(session, number, most, told) for number in range(len(LEVELS)))
+    levels = read_levels(session)
+    done = []
+    for below, level, above in zip([None, *levels], levels, [*levels[1:], None], strict=False):
+        with session.transaction():
+            if not session.execute(_LOCK).fetchall()[0][0]:
+                break
+            done.append(_refresh(session, level, below, above, most, told))
+    return [each for each in done if each.marks]
 
 
-def _refresh_level(session: Connection, number: int, most: int, told: Told) -> int:
-    width = timedelta(microseconds=LEVELS[number].width_us)
-    with session.transaction():
-        if not session.execute(_LOCK).fetchall()[0][0]:
-            return 0
-        ((taken, *between),) = session.execute(_TAKE, {"width": width, "most": most}).fetchall()
-        if taken:
-            computed = _computed(session, number, between)
-            copy_rows(session, f"computed_now ({COLUMNS})", encode_rollups(computed))
-            _store(session, number, told)
-    return int(taken)
+def read_state(session: Connection) -> RollupState:
+    """Return what waits to be computed again."""
+    ((waiting, oldest_s),) = session.execute(_STATE).fetchall()
+    return RollupState(waiting, oldest_s)
 
 
-def _computed(session: Connection, number: int, between: Sequence[datetime]) -> Aggregates:
+def _refresh(
+    session: Connection, level: Level, below: Level | None, above: Level | None, most: int, told: Told
+) -> Refreshed:
+    taken = _take(session, level, below, most)
+    if not len(taken):
+        return Refreshed(level.name, 0, 0)
+    width_us = _marked_us(level, below)
+    series_id, bucket_us = taken["series_id"].astype(np.int32), taken["bucket"] + np.int64(POSTGRES_EPOCH_US)
+    spans = spans_of(series_id, bucket_us, width_us, _portion(width_us, below))
+    copy_rows(session, _SPANS, _encode_spans(spans))
+    between = timestamp(int(spans.begins_us.min())), timestamp(int(spans.ends_us.max()))
+    rows = _computed(session, level, below, spans, between)
+    old, revisions = _removed(session, level, between)
+    revision = revise(rows, old, revisions)
+    copy_rollups(session, level, rows, revision.number)
+    changed = rows.take(revision.is_new)
+    if above is not None:
+        _mark(session, above, Aggregates.concat([changed, old.take(revision.is_gone)]))
+    if level.name in told.levels:
+        tell(session, level, changed, revision.number[revision.is_new], told.topic)
+    return Refreshed(level.name, len(taken), len(changed.readings))
+
+
+def spans_of(series_id: Int32, bucket_us: Int64, width_us: int, portion: int) -> Spans:
+    """Return the spans of marks, which may be repeated and in any order; ``portion`` of them belong together.
+
+    >>> spans = spans_of(np.array([7, 7, 7]), np.array([120, 0, 60]), width_us=60, portion=2)
+    >>> spans.begins_us.tolist(), spans.ends_us.tolist(), spans.portion.tolist()
+    ([0, 120], [120, 180], [0, 1])
+    """
+    bucket_us = bucket_us // width_us * width_us
+    order = series_time_order(series_id, bucket_us)
+    series_id, bucket_us = series_id[order], bucket_us[order]
+    is_apart = (np.diff(series_id) != 0) | (np.diff(bucket_us) > width_us)
+    is_new = (np.diff(series_id) != 0) | (np.diff(bucket_us) != 0)
+    place = np.append(0, np.cumsum(is_new))
+    begins = np.append(True, is_apart | (is_new & (place[1:] % portion == 0)))
+    starts = np.flatnonzero(begins)
+    ends = np.append(starts[1:], len(begins)) - 1
+    return Spans(series_id[starts], bucket_us[starts], bucket_us[ends] + width_us, place[starts] // portion)
+
+
+def revise(rows: Aggregates, old: Aggregates, revisions: Int32) -> Revision:
+    """Return which revision each of ``rows`` is, where ``old`` are stored with these ``revisions``.
+
+    Both are by series, then bucket. What is the same bit by bit is no new revision.
+    """
+    size = len(revisions)
+    series_id = np.concatenate([old.series_id, rows.series_id])
+    bucket_us = np.concatenate([old.bucket_us, rows.bucket_us])
+    order = series_time_order(series_id, bucket_us)
+    again = (np.diff(series_id[order]) == 0) & (np.diff(bucket_us[order]) == 0)
+    was, now = order[:-1][again], order[1:][again] - size
+    same = np.ones(len(was), np.bool_)
+    for before, after in zip(old[2:], rows[2:], strict=True):
+        same &= before[was].view(np.int64) == after[now].view(np.int64)
+    number, is_new = np.zeros(len(rows.readings), np.int32), np.ones(len(rows.readings), np.bool_)
+    number[now], is_new[now] = revisions[was] + ~same, ~same
+    is_gone = np.ones(size, np.bool_)
+    is_gone[was] = False
+    return Revision(number, is_new, is_gone)
+
+
+def _marked_us(level: Level, below: Level | None) -> int:
+    """Return how long the spans are that marks of a level stand for: whole buckets, and whole minutes."""
+    return level.width_us if below is not None else max(level.width_us, MINUTE_US)
+
+
+def _portion(width_us: int, below: Level | None) -> int:
+    """Return how many marks are computed at once."""
+    part_us = READING_US if below is None else below.width_us
+    return max(1, PARTS_AT_ONCE * part_us // width_us)
+
+
+def _take(session: Connection, level: Level, below: Level | None, most: int) -> Rows:
+    arguments = {
+        "width_s": OF_READINGS_S if below is None else level.width_us // 1_000_000,
+        "width": timedelta(microseconds=_marked_us(level, below)),
+        "most": most,
+    }
+    return read_rows(session, _TAKEN, arguments, _TAKE, **_TAKEN_TYPES)
+
+
+def _encode_spans(spans: Spans) -> Rows:
+    rows = np.repeat(_SPAN, len(spans.series_id))
+    rows["series_id"], rows["portion"] = spans.series_id, spans.portion
+    rows["begins"], rows["ends"] = spans.begins_us - POSTGRES_EPOCH_US, spans.ends_us - POSTGRES_EPOCH_US
+    return rows
+
+
+def _computed(
+    session: Connection, level: Level, below: Level | None, spans: Spans, between: tuple[datetime, datetime]
+) -> Aggregates:
     """Return the rows of the buckets that were taken, as far as there is something to make them from."""
-    if number == 0:
-        query = _WITHIN.format(columns="r.series_id, ts, value, quality", table="readings", time="r.ts")
-        return aggregate(decode_points(read_rows(session, query, between, **POINT_TYPES)), LEVELS[0].width_us)
-    query = _WITHIN.format(columns=of_table("r"), table=LEVELS[number - 1].table, time="r.bucket")
-    return coarsen(decode_rollups(read_rows(session, query, between, **TYPES)), LEVELS[number].width_us)
+    made = []
+    for portion in range(int(spans.portion[-1]) + 1):
+        asked = (*between, portion)
+        if below is None:
+            points = decode_points(read_rows(session, _READINGS, asked, **POINT_TYPES))
+            made.append(aggregate(points, level.width_us))
+        else:
+            parts = decode_rollups(read_rows(session, of_rows(_ROWS, below), asked, **TYPES))
+            made.append(coarsen(parts, level.width_us))
+    return Aggregates.concat(made)
 
 
-def _store(session: Connection, number: int, told: Told) -> None:
-    """Store what was computed, mark the buckets that it is a part of, and tell of what changed."""
-    level = LEVELS[number]
-    store = _STORE.format(
-        table=level.table, columns=COLUMNS, excluded=of_table("excluded"), stored=of_table("r")
-    )
-    with_clauses: LiteralString = "WITH changed AS (" + store + ")"
-    arguments: dict[str, object] = {"is_told": level.name in told.levels}
-    if number + 1 < len(LEVELS):
-        with_clauses += _MARK_ABOVE
-        arguments["above"] = timedelta(microseconds=LEVELS[number + 1].width_us)
-    query = _TO_TELL.format(columns=of_table("r"))
-    changed = read_rows(session, query, arguments, with_clauses, **TYPES, revision=">i4")
-    changed = changed[series_time_order(changed["series_id"], changed["bucket"])]
-    tell(session, level, decode_rollups(changed), changed["revision"], told.topic)
+def _removed(
+    session: Connection, level: Level, between: tuple[datetime, datetime]
+) -> tuple[Aggregates, Int32]:
+    """Remove what is stored of the buckets that were taken, and return it with its revisions."""
+    remove = of_rows(_REMOVE, level, *REVISION)
+    old = read_rows(session, _REMOVED, between, remove, **TYPES, **REVISION)
+    old = old[series_time_order(old["series_id"], old["bucket"])]
+    return decode_rollups(old), old["revision"].astype(np.int32)
+
+
+def _mark(session: Connection, above: Level, changed: Aggregates) -> None:
+    """Mark the buckets that these are a part of."""
+    bucket_us = changed.bucket_us // above.width_us * above.width_us
+    keys = np.unique(np.stack([changed.series_id.astype(np.int64), bucket_us]), axis=1)
+    rows = np.repeat(_MARK, keys.shape[1])
+    rows["series_id"], rows["bucket"] = keys[0], keys[1] - POSTGRES_EPOCH_US
+    rows["width_s"] = above.width_us // 1_000_000
+    copy_rows(session, _MARKS, rows)

@@ -14,7 +14,7 @@ import numpy as np
 from schemas.rollup import encode_rollup
 from schemas.topics import ROLLUPS
 from sinks.timescale.outbox import copy_messages
-from sinks.timescale.rollups import LEVELS, Level
+from sinks.timescale.rollups import Level, widths_of
 from sinks.timescale.session import Connection
 from streams.core.aggregate import Aggregates
 from streams.core.batch import Int32
@@ -49,9 +49,9 @@ NOTHING_TOLD = Told()
 
 def tell_closed(session: Connection, closings: Sequence[Closing], told: Told) -> None:
     """Tell of the buckets that a flush closes, in its transaction."""
-    for number, level in enumerate(LEVELS):
+    for level in map(Level.of, widths_of(closings)):
         if level.name in told.levels:
-            rows = Aggregates.concat([closing.closed[number] for closing in closings])
+            rows = Aggregates.concat([closing.of_width(level.width_us) for closing in closings])
             tell(session, level, rows, np.zeros(len(rows.readings), np.int32), told.topic)
 
 

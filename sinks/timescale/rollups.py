@@ -11,36 +11,41 @@ from typing import Any, LiteralString, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from psycopg.sql import SQL, Composed, Identifier
 
 from sinks.protocols import Partition
 from sinks.timescale.copy import POSTGRES_EPOCH_US, Rows, copy_rows, layout, read_rows
 from sinks.timescale.session import Connection
 from sinks.timescale.times import timestamp
 from streams.core.aggregate import Aggregates
-from streams.core.batch import NEVER_US, Int64, Points
+from streams.core.batch import NEVER_US, Int32, Int64, Points
 from streams.core.deduplicate import series_time_order
-from streams.core.rollup import LEVELS_US, Closing, Rollups, begin_us
+from streams.core.levels import level_name
+from streams.core.rollup import Closing, Rollups, begin_us
 
 MOST_POINTS = 2**31 - 1
 
 
 class Level(NamedTuple):
-    """One level: its name, how wide its buckets are, and its table."""
+    """One level: its name, and how wide its buckets are."""
 
     name: str
     width_us: int
-    table: LiteralString
 
+    @staticmethod
+    def of(width_us: int) -> Level:
+        """Return the level of a width.
 
-LEVELS = tuple(
-    Level(name, width_us, table)
-    for name, width_us, table in zip(
-        ("1m", "15m", "1h", "1d"),
-        LEVELS_US,
-        ("rollup_closed_1m", "rollup_closed_15m", "rollup_closed_1h", "rollup_closed_1d"),
-        strict=True,
-    )
-)
+        >>> Level.of(60_000_000).table
+        'rollup_closed_1m'
+        """
+        return Level(level_name(width_us), width_us)
+
+    @property
+    def table(self) -> str:
+        """Name of the table of its closed buckets."""
+        return f"rollup_closed_{self.name}"
+
 
 TYPES = {
     "series_id": ">i4",
@@ -58,35 +63,41 @@ TYPES = {
     "increase": ">f8",
     "integral": ">f8",
 }
-COLUMNS: LiteralString = (
-    "series_id, bucket, readings, bad, sum, min, max, first, first_at, last, last_at, m2, increase, integral"
-)
+COLUMNS = tuple(TYPES)
 """In the order of :class:`~streams.core.aggregate.Aggregates`."""
 
-ROW = layout(**TYPES)
+REVISION = {"revision": ">i4"}
+ROW = layout(**TYPES, **REVISION)
 _TIMES = ("bucket", "first_at", "last_at")
 POINT_TYPES = {"series_id": ">i4", "ts": ">i8", "value": ">f8", "quality": ">i2"}
 
+_LEVELS = "SELECT width_s FROM rollup_levels ORDER BY width_s"
 _RELEASED: LiteralString = "SELECT series_id, ts, value, quality FROM unreleased_readings(%s, %s, %s, %s, %s)"
-_BELOW: LiteralString = """
-    SELECT {columns} FROM {table} AS r
-    JOIN series AS s USING (series_id)
-    WHERE s.home_topic = %s AND s.home_partition = %s AND r.bucket >= %s AND r.bucket < %s
-"""
+_BELOW = SQL(
+    "SELECT {columns} FROM {table} AS r JOIN series AS s USING (series_id)"
+    " WHERE s.home_topic = %s AND s.home_partition = %s AND r.bucket >= %s AND r.bucket < %s"
+)
 
 
-def of_table(table: LiteralString) -> LiteralString:
-    """Return ``COLUMNS``, each with the name of a table before it."""
-    return f"{table}." + COLUMNS.replace(", ", f", {table}.")
+def read_levels(session: Connection) -> list[Level]:
+    """Return the levels that this database keeps, from the lowest on."""
+    return [Level.of(width_s * 1_000_000) for (width_s,) in session.execute(_LEVELS)]
 
 
-def encode_rollups(rows: Aggregates) -> Rows:
-    """Return rows for COPY into the columns ``COLUMNS``."""
+def of_rows(query: SQL, level: Level, *further: str) -> Composed:
+    """Return ``query`` with a level's ``table`` and, of its rows ``r``, ``columns`` and ``further`` ones."""
+    columns = SQL(", ").join(Identifier("r", name) for name in (*COLUMNS, *further))
+    return query.format(table=Identifier(level.table), columns=columns)
+
+
+def encode_rollups(rows: Aggregates, revision: Int32 | int = 0) -> Rows:
+    """Return rows for :func:`copy_rollups`."""
     encoded = np.repeat(ROW, len(rows.readings))
     for name, column in zip(TYPES, rows, strict=True):
         encoded[name] = column
     for name, time_us in zip(_TIMES, (rows.bucket_us, rows.first_us, rows.last_us), strict=True):
         encoded[name] = _to_postgres(time_us)
+    encoded["revision"] = revision
     return encoded
 
 
@@ -98,26 +109,39 @@ def decode_rollups(encoded: Rows) -> Aggregates:
     return rows.take(series_time_order(rows.series_id, rows.bucket_us))
 
 
+def copy_rollups(session: Connection, level: Level, rows: Aggregates, revision: Int32 | int = 0) -> None:
+    """Store rows of a level."""
+    table = f"{level.table} ({', '.join((*COLUMNS, *REVISION))})"
+    copy_rows(session, table, encode_rollups(rows, revision))
+
+
 def copy_closed(session: Connection, closings: Sequence[Closing]) -> None:
-    """Store the buckets that a flush closes, of each level; no two of ``closings`` share a series."""
-    for number, level in enumerate(LEVELS):
-        rows = Aggregates.concat([closing.closed[number] for closing in closings])
-        copy_rows(session, f"{level.table} ({COLUMNS})", encode_rollups(rows))
+    """Store the buckets that a flush closes, of each level; no two of ``closings`` share one."""
+    for width_us in widths_of(closings):
+        rows = Aggregates.concat([closing.of_width(width_us) for closing in closings])
+        copy_rollups(session, Level.of(width_us), rows)
+
+
+def widths_of(closings: Sequence[Closing]) -> list[int]:
+    """Return the widths of the levels of a flush, from the lowest on."""
+    return sorted({width_us for closing in closings for width_us in closing.widths_us})
 
 
 def load_rollups(session: Connection, partition: Partition, released_us: int) -> Rollups:
     """Return the open buckets of a partition, of which all before ``released_us`` was released."""
+    levels = read_levels(session)
+    widths_us = [level.width_us for level in levels]
     if released_us == NEVER_US:
-        return Rollups(LEVELS_US)
+        return Rollups(widths_us)
     name = (partition.topic, partition.number)
-    since_us = begin_us(released_us, LEVELS_US[0])
+    since_us = begin_us(released_us, widths_us[0])
     between = timestamp(since_us), timestamp(released_us)
     points = decode_points(read_rows(session, _RELEASED, (*name, *between, MOST_POINTS), **POINT_TYPES))
     rows = [
         _below(session, name, below, begin_us(released_us, above.width_us), since_us)
-        for below, above in pairwise(LEVELS)
+        for below, above in pairwise(levels)
     ]
-    return Rollups(LEVELS_US, points, rows)
+    return Rollups(widths_us, points, rows)
 
 
 def decode_points(encoded: Rows) -> Points:
@@ -132,7 +156,7 @@ def decode_points(encoded: Rows) -> Points:
 
 
 def _below(session: Connection, name: tuple[str, int], level: Level, from_us: int, to_us: int) -> Aggregates:
-    query = _BELOW.format(columns=of_table("r"), table=level.table)
+    query = of_rows(_BELOW, level)
     return decode_rollups(read_rows(session, query, (*name, timestamp(from_us), timestamp(to_us)), **TYPES))
 
 

@@ -8,14 +8,13 @@ computes dirty buckets again adds those.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from streams.core.aggregate import NOTHING, Aggregates, aggregate, coarsen, merge
 from streams.core.batch import Points
+from streams.core.levels import DAY_US, MINUTE_US, check_levels
 
-MINUTE_US = 60_000_000
-LEVELS_US = (MINUTE_US, 15 * MINUTE_US, 60 * MINUTE_US, 24 * 60 * MINUTE_US)
+LEVELS_US = (MINUTE_US, 15 * MINUTE_US, 60 * MINUTE_US, DAY_US)
 
 MAX_RUNS = 64
 MIN_ROWS = 20_000
@@ -25,15 +24,16 @@ GROWTH = 2
 Runs = tuple[Aggregates, ...]
 
 
-class LevelError(ValueError):
-    """Levels of rollups do not fit each other: name widths of which each is a multiple of the one before."""
-
-
 class Closing(NamedTuple):
-    """What the release of some readings closes: ``closed`` are complete rows, of each level."""
+    """What the release of some readings closes: ``closed`` are complete rows, of the level of each width."""
 
+    widths_us: tuple[int, ...]
     closed: tuple[Aggregates, ...]
     open: tuple[Runs, ...]
+
+    def of_width(self, width_us: int) -> Aggregates:
+        """Return the complete rows of a level; none where there is no such level."""
+        return self.closed[self.widths_us.index(width_us)] if width_us in self.widths_us else NOTHING
 
 
 def begin_us(time_us: int, width_us: int) -> int:
@@ -91,22 +91,11 @@ class Rollups:
             closed.append(complete)
             still_open.append(rest)
             part = complete
-        return Closing(tuple(closed), tuple(still_open))
+        return Closing(self._widths_us, tuple(closed), tuple(still_open))
 
     def apply(self, closing: Closing) -> None:
         """Take in what a committed transaction closed."""
         self._open = closing.open
-
-
-def check_levels(widths_us: Sequence[int]) -> None:
-    """Raise :class:`LevelError` unless each level is made of whole buckets of the one before."""
-    if not widths_us or widths_us[0] <= 0:
-        raise LevelError("rollups need at least one level, and a width of more than nothing")
-    for below_us, width_us in pairwise(widths_us):
-        if width_us <= below_us or width_us % below_us:
-            raise LevelError(
-                f"a level of {width_us / 1e6:g} s is not a multiple of the one before, {below_us / 1e6:g} s"
-            )
 
 
 def _close(parts: Sequence[Aggregates], end_us: int) -> tuple[Aggregates, Runs]:

@@ -64,6 +64,7 @@ def test_migrate_tells_what_it_would_do_then_does_it_then_has_nothing_to_do() ->
         assert orjson.loads(streamgauge(dsn, "migrate", "--json").stdout) == {
             "dry_run": False,
             "migrations": [],
+            "levels_changed": False,
         }
 
 

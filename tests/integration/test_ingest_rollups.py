@@ -13,7 +13,8 @@ from jobs.verify.log import Log
 from jobs.verify.verify import verify
 from schemas.encode import encode_reading
 from schemas.rollup import decode_rollup
-from streams.core.rollup import MINUTE_US, begin_us
+from streams.core.levels import MINUTE_US
+from streams.core.rollup import begin_us
 from streams.failpoints import VARIABLE, Point
 from streams.worker import pipeline_of
 from tests.integration.ingest import Ingest, MakeIngest
@@ -88,7 +89,7 @@ def is_at_rest(run: Ingest) -> bool:
         run.one(
             "SELECT NOT EXISTS (SELECT FROM outbox) AND NOT EXISTS ("
             " SELECT FROM dirty_buckets AS d JOIN rollup_marks AS m USING (series_id)"
-            " WHERE d.bucket + d.width <= m.released_to)"
+            " WHERE d.bucket + make_interval(secs => greatest(d.width_s, 60)) <= m.released_to)"
         )
     )
 

@@ -126,7 +126,7 @@ UNEXPLAINED = """
     UNION ALL
     SELECT c.relname, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
-      AND a.attnum > 0 AND col_description(c.oid, a.attnum) IS NULL
+      AND a.attnum > 0 AND NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL
     UNION ALL
     SELECT p.proname, NULL FROM pg_proc AS p
     WHERE p.pronamespace = 'public'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL

@@ -24,7 +24,7 @@ READER = {
     "pipeline_progress": "r",
     "outbox_state": "r",
     "late_readings": "r",
-    **dict.fromkeys(("rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d"), "r"),
+    **dict.fromkeys(("rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d", "rollup_state"), "r"),
 }
 WRITER = {
     "readings": "ar",
@@ -46,8 +46,9 @@ WRITER = {
     "readings_named": "r",
     "pipeline_progress": "r",
     "outbox_state": "r",
-    **dict.fromkeys(("rollup_closed_1m", "rollup_closed_15m", "rollup_closed_1h", "rollup_closed_1d"), "arw"),
-    **dict.fromkeys(("rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d", "rollup_marks"), "r"),
+    **dict.fromkeys(("rollup_closed_1m", "rollup_closed_15m", "rollup_closed_1h", "rollup_closed_1d"), "ard"),
+    **dict.fromkeys(("rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d"), "r"),
+    **dict.fromkeys(("rollup_marks", "rollup_levels", "rollup_state"), "r"),
 }
 LETTERS = {"INSERT": "a", "SELECT": "r", "UPDATE": "w", "DELETE": "d", "TRUNCATE": "D"}
 

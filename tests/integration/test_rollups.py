@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from jobs.verify.rollups import compare_rollups
 from jobs.verify.snapshot import open_snapshot
 from schemas.encode import BAD, GOOD
 from sinks.protocols import Partition
-from sinks.timescale import refresh
 from sinks.timescale.copy import (
     DIRTY_BUCKETS,
     FLAGGED_READINGS,
@@ -23,9 +22,10 @@ from sinks.timescale.copy import (
     encode_readings,
     read_rows,
 )
-from sinks.timescale.refresh import refresh_some
+from sinks.timescale.levels import apply_levels, levels_lacking
+from sinks.timescale.migrate import MigrationError
+from sinks.timescale.refresh import Refreshed, refresh_some
 from sinks.timescale.rollups import (
-    LEVELS,
     TYPES,
     Level,
     copy_closed,
@@ -36,15 +36,17 @@ from sinks.timescale.session import Connection, connect
 from sinks.timescale.times import timestamp
 from streams.core.aggregate import Aggregates, aggregate
 from streams.core.batch import NEVER_US, Points
+from streams.core.levels import DAY_US, MINUTE_US, parse_levels
 from streams.core.order import dirty_buckets
-from streams.core.rollup import MINUTE_US, Rollups, begin_us
+from streams.core.rollup import LEVELS_US, Rollups, begin_us
 from tests.builders import BASE_US
 from tests.databases import as_reader, as_writer
 
 pytestmark = pytest.mark.stack
 
-HOUR_US, DAY_US = 60 * MINUTE_US, 24 * 60 * MINUTE_US
+HOUR_US = 60 * MINUTE_US
 START_US = begin_us(BASE_US, DAY_US) + 22 * HOUR_US
+LEVELS = [Level.of(width_us) for width_us in LEVELS_US]
 EXACT = ("series_id", "bucket_us", "readings", "bad", "min", "max", "first", "first_us", "last", "last_us")
 HOME = Partition("readings", 0)
 
@@ -54,8 +56,10 @@ def writer(database: str) -> Iterator[Connection]:
     """Yield a worker's connection to a database with three series of one partition."""
     with psycopg.connect(database, autocommit=True) as owner:
         owner.execute("TRUNCATE progress, series, readings, dirty_buckets RESTART IDENTITY")
-        for level in LEVELS:
-            owner.execute(SQL("TRUNCATE {}").format(Identifier(level.table)))
+        for (name,) in owner.execute("SELECT name FROM rollup_levels").fetchall():
+            owner.execute(SQL("TRUNCATE {}").format(Identifier(f"rollup_closed_{name}")))
+    apply_levels(database, LEVELS_US)
+    with psycopg.connect(database, autocommit=True) as owner:
         owner.execute("INSERT INTO progress VALUES ('readings', 0, 1, 0, 'me', 'me')")
         owner.execute(
             "INSERT INTO series (tenant, source, metric, home_topic, home_partition)"
@@ -68,10 +72,10 @@ def writer(database: str) -> Iterator[Connection]:
 class History:
     """What flushes do with readings that come in some order, without a log."""
 
-    def __init__(self, session: Connection, seed: int) -> None:
+    def __init__(self, session: Connection, seed: int, widths_us: Sequence[int] = LEVELS_US) -> None:
         self.session = session
         self.random = np.random.default_rng(seed)
-        self.rollups = Rollups()
+        self.rollups = Rollups(widths_us)
         self.released_us = NEVER_US
         self.stored = Points.concat([])
         self.held = Points.concat([])
@@ -106,6 +110,9 @@ class History:
         quality = np.where(self.random.random(count) < 0.1, BAD, GOOD).astype(np.int16)
         value = np.where(quality == BAD, np.nan, self.random.choice([0.0, 1e15, 1e-300, 7.5, -3.25], count))
         return Points(series, time_us, value, quality).take(once)
+
+
+ALL_REVISED = [Refreshed(level.name, marks=1, revised=1) for level in LEVELS]
 
 
 def reading(second: float, value: float, quality: int = GOOD, minute: int = 0) -> Points:
@@ -149,9 +156,17 @@ def assert_same(rows: Aggregates, wanted: Aggregates) -> None:
         assert (np.abs(got - exact) <= room).all(), name
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_after_any_history_rollups_are_what_all_readings_make(writer: Connection, seed: int) -> None:
-    history = History(writer, seed)
+SOME_LEVELS = ["1m,15m,1h,1d", "10s,1m,1h", "15m,1d"]
+
+
+@pytest.mark.parametrize("levels", SOME_LEVELS)
+@pytest.mark.parametrize("seed", range(2))
+def test_after_any_history_rollups_are_what_all_readings_make(
+    database: str, writer: Connection, levels: str, seed: int
+) -> None:
+    widths_us = parse_levels(levels)
+    apply_levels(database, widths_us)
+    history = History(writer, seed, widths_us)
     mark_us = START_US
     for _ in range(25):
         step_us = int(
@@ -169,15 +184,21 @@ def test_after_any_history_rollups_are_what_all_readings_make(writer: Connection
         pass
 
     whole = in_order(history.stored)
-    for level in LEVELS:
+    for level in map(Level.of, widths_us):
         wanted = aggregate(whole, level.width_us)
         closed = wanted.bucket_us + level.width_us <= mark_us
         assert_same(rows_of(writer, level), wanted.take(closed))
+    assert misrolled(database) == {}
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_views_are_as_fresh_as_the_readings(database: str, writer: Connection, seed: int) -> None:
-    history = History(writer, seed)
+@pytest.mark.parametrize("levels", SOME_LEVELS)
+@pytest.mark.parametrize("seed", range(2))
+def test_views_are_as_fresh_as_the_readings(
+    database: str, writer: Connection, levels: str, seed: int
+) -> None:
+    widths_us = parse_levels(levels)
+    apply_levels(database, widths_us)
+    history = History(writer, seed, widths_us)
     with psycopg.connect(database, autocommit=True) as owner:
         for hours in (0.2, 1.4, 3.3, 27.1):
             mark_us = START_US + int(hours * HOUR_US)
@@ -185,7 +206,7 @@ def test_views_are_as_fresh_as_the_readings(database: str, writer: Connection, s
             while refresh_some(writer):
                 pass
             whole = in_order(history.stored)
-            for level in LEVELS:
+            for level in map(Level.of, widths_us):
                 assert_same(rows_of(owner, level, "parts"), aggregate(whole, level.width_us))
 
 
@@ -256,16 +277,15 @@ def test_a_mark_of_an_open_bucket_waits(writer: Connection) -> None:
     history = History(writer, 0)
     history.flush(reading(50, 1.0), START_US + 30 * 10**6)
     history.flush(reading(10, 2.0), START_US + 40 * 10**6)
-    assert refresh_some(writer) == 0
+    assert refresh_some(writer) == []
 
     history.flush(Points.concat([]), START_US + MINUTE_US)
     assert rows_of(writer, LEVELS[0]).readings.tolist() == [1]
-    assert refresh_some(writer) == 1
+    assert refresh_some(writer) == [Refreshed("1m", marks=1, revised=1)]
     assert rows_of(writer, LEVELS[0]).readings.tolist() == [2]
     ((revision,),) = writer.execute("SELECT revision FROM rollup_closed_1m").fetchall()
     assert revision == 1
-    waiting = writer.execute("SELECT width::text FROM dirty_buckets").fetchall()
-    assert waiting == [("00:15:00",)]
+    assert writer.execute("SELECT width_s FROM dirty_buckets").fetchall() == [(900,)]
 
 
 def test_what_comes_out_the_same_is_not_a_revision(writer: Connection) -> None:
@@ -273,7 +293,7 @@ def test_what_comes_out_the_same_is_not_a_revision(writer: Connection) -> None:
     history.flush(reading(50, 1.0), START_US + DAY_US)
     writer.execute("INSERT INTO dirty_buckets (series_id, bucket) VALUES (1, %s)", (timestamp(START_US),))
 
-    assert refresh_some(writer) == 1
+    assert refresh_some(writer) == [Refreshed("1m", marks=1, revised=0)]
     assert writer.execute("SELECT revision FROM rollup_closed_1m").fetchall() == [(0,)]
     assert writer.execute("SELECT count(*) FROM dirty_buckets").fetchall() == [(0,)]
 
@@ -284,39 +304,34 @@ def test_one_session_at_a_time_computes(database: str, writer: Connection) -> No
     history.flush(reading(10, 1.0), START_US + DAY_US)
     with connect(as_writer(database), "another") as another, another.transaction():
         another.execute("SELECT pg_advisory_xact_lock(hashtext('streamgauge rollups'))")
-        assert refresh_some(writer) == 0
-    assert refresh_some(writer) == 4
+        assert refresh_some(writer) == []
+    assert refresh_some(writer) == ALL_REVISED
 
 
-def test_a_flush_does_not_wait_for_whoever_computes(
-    database: str, writer: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_flush_does_not_wait_for_whoever_computes(database: str, writer: Connection) -> None:
     history = History(writer, 0)
     history.flush(reading(50, 1.0), START_US + DAY_US)
     history.flush(reading(10, 1.0), START_US + DAY_US)
     with connect(as_writer(database), "another") as another:
         another.execute("BEGIN")
-        with monkeypatch.context() as patch:
-            patch.setattr(refresh, "LEVELS", LEVELS[:1])
-            assert refresh_some(another) == 1
+        assert refresh_some(another) == ALL_REVISED
         writer.execute("SET lock_timeout TO '1s'")
         history.flush(
             Points.concat([reading(20, 1.0), reading(70, 1.0, minute=24 * 60)]), START_US + 3 * DAY_US
         )
         another.execute("COMMIT")
-    assert refresh_some(writer) == 4
+    assert refresh_some(writer) == ALL_REVISED
     assert rows_of(writer, LEVELS[0]).readings.tolist() == [3, 1]
 
 
-def misrolled(database: str) -> list[tuple[int, int]]:
-    """Return what verification finds: of how many minutes the bucket is, and how often."""
+def misrolled(database: str) -> dict[str, int]:
+    """Return of which levels verification finds wrong buckets, and how many."""
     with open_snapshot(database) as session:
         compare_rollups(session, HOME.topic)
         found = session.execute(
-            "SELECT substring(detail FROM '[0-9]+')::int AS minutes, count(*) FROM faults"
-            " GROUP BY 1 ORDER BY 1"
+            "SELECT substring(detail FROM '[0-9]+[smhd]'), count(*) FROM faults GROUP BY 1"
         ).fetchall()
-    return [(int(minutes), int(count)) for minutes, count in found]
+    return dict(found)
 
 
 def test_verification_finds_rows_that_are_wrong_and_excuses_those_that_are_marked(
@@ -324,18 +339,73 @@ def test_verification_finds_rows_that_are_wrong_and_excuses_those_that_are_marke
 ) -> None:
     history = History(writer, 0)
     history.flush(history.points(200, START_US, START_US + 5 * HOUR_US), START_US + 3 * DAY_US)
-    assert misrolled(database) == []
+    assert misrolled(database) == {}
 
     history.flush(reading(1, 1.0), START_US + 3 * DAY_US + 1)
-    assert misrolled(database) == []
+    assert misrolled(database) == {}
     with psycopg.connect(database, autocommit=True) as owner:
         owner.execute("DELETE FROM dirty_buckets")
-        assert misrolled(database) == [(1, 1), (15, 1), (60, 1), (1440, 1)]
+        assert misrolled(database) == {"1m": 1, "15m": 1, "1h": 1, "1d": 1}
         owner.execute("INSERT INTO dirty_buckets (series_id, bucket) VALUES (1, %s)", (timestamp(START_US),))
         while refresh_some(writer):
             pass
-        assert misrolled(database) == []
+        assert misrolled(database) == {}
         owner.execute("UPDATE rollup_closed_1h SET m2 = m2 * 1.0001 + 1")
         ((hours,),) = owner.execute("SELECT count(*) FROM rollup_closed_1h").fetchall()
         owner.execute("DELETE FROM rollup_closed_1d WHERE series_id = 2")
-        assert misrolled(database) == [(60, hours), (1440, 2)]
+        assert misrolled(database) == {"1h": hours, "1d": 2}
+
+
+def test_a_level_that_is_added_is_computed_from_what_is_there(database: str, writer: Connection) -> None:
+    history = History(writer, 0)
+    history.flush(history.points(200, START_US, START_US + 5 * HOUR_US), START_US + 4 * HOUR_US)
+    widths_us = parse_levels("10s,1m,15m,1h,4h,1d")
+
+    said = apply_levels(database, widths_us, dry_run=True)
+    assert said == "the database keeps rollups of 1m, 15m, 1h, 1d, and not of 10s, 1m, 15m, 1h, 4h, 1d"
+    assert levels_lacking(database, LEVELS_US) == ""
+    assert apply_levels(database, widths_us) == said
+    assert apply_levels(database, widths_us) == ""
+    while refresh_some(writer):
+        pass
+
+    whole = in_order(history.stored)
+    for level in map(Level.of, widths_us):
+        wanted = aggregate(whole, level.width_us)
+        assert_same(
+            rows_of(writer, level), wanted.take(wanted.bucket_us + level.width_us <= history.released_us)
+        )
+
+
+def test_whoever_held_partitions_when_levels_changed_holds_them_no_more(
+    database: str, writer: Connection
+) -> None:
+    ((before,),) = writer.execute("SELECT epoch FROM progress").fetchall()
+    apply_levels(database, parse_levels("1m,1h"))
+
+    assert writer.execute("SELECT epoch FROM progress").fetchall() == [(before + 1,)]
+
+
+def test_a_level_is_given_up_only_when_it_has_no_rows_and_those_above_are_kept(
+    database: str, writer: Connection
+) -> None:
+    history = History(writer, 0)
+    history.flush(reading(50, 1.0), START_US + DAY_US)
+    with pytest.raises(MigrationError, match="level 15m of the rollups has rows") as refusal:
+        apply_levels(database, parse_levels("1m,1h,1d"))
+    assert refusal.value.hint.endswith("TRUNCATE rollup_closed_15m")
+    assert levels_lacking(database, LEVELS_US) == ""
+
+    history.flush(reading(10, 1.0), START_US + DAY_US)
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("TRUNCATE rollup_closed_15m")
+        owner.execute(
+            "INSERT INTO dirty_buckets (series_id, bucket, width_s) VALUES (1, %s, 900)",
+            (timestamp(START_US),),
+        )
+    apply_levels(database, parse_levels("1m,1h,1d"))
+
+    assert writer.execute("SELECT width_s FROM dirty_buckets ORDER BY 1").fetchall() == [(0,), (3600,)]
+    while refresh_some(writer):
+        pass
+    assert rows_of(writer, LEVELS[3]).readings.tolist() == [2]

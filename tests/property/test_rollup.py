@@ -16,9 +16,10 @@ from streams.core import aggregate as aggregation
 from streams.core import rollup
 from streams.core.aggregate import LARGEST, Aggregates, aggregate, coarsen, merge
 from streams.core.batch import NEVER_US, Points
-from streams.core.rollup import LEVELS_US, MINUTE_US, Rollups, begin_us
+from streams.core.levels import DAY_US, MINUTE_US
+from streams.core.rollup import LEVELS_US, Rollups, begin_us
 
-HOUR_US, DAY_US = 60 * MINUTE_US, 24 * 60 * MINUTE_US
+HOUR_US = 60 * MINUTE_US
 START_US = 1_700_000_000_000_000 // DAY_US * DAY_US + 23 * HOUR_US
 """An hour before midnight, so that every level has an edge near it."""
 

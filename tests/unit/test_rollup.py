@@ -7,7 +7,7 @@ import pytest
 
 from streams.core import rollup
 from streams.core.batch import NEVER_US, Points
-from streams.core.rollup import LevelError, Rollups, begin_us
+from streams.core.rollup import Rollups, begin_us
 from tests.builders import BASE_US
 
 S = 1_000_000
@@ -74,14 +74,3 @@ def test_levels_without_history_begin_empty() -> None:
     rollups = Rollups([60 * S, 120 * S], points((1, 70)))
 
     assert go_on(rollups, 120) == [[(1, 60, 1)], [(1, 0, 1)]]
-
-
-@pytest.mark.parametrize("widths_us", [[], [0], [-60], [60, 90], [60, 60], [120, 60]])
-def test_levels_that_do_not_fit_are_refused(widths_us: list[int]) -> None:
-    with pytest.raises(LevelError):
-        Rollups(widths_us)
-
-
-def test_the_refusal_names_both_levels() -> None:
-    with pytest.raises(LevelError, match="a level of 90 s is not a multiple of the one before, 60 s"):
-        Rollups([60 * S, 90 * S])

@@ -1,14 +1,16 @@
-"""Closed buckets as rows of the database: what is read back is in order, however it came."""
+"""Closed buckets as rows of the database: read back in order, and held to what readings make."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.verify.rollups import differing, is_marked
 from schemas.encode import BAD
 from sinks.timescale.copy import encode_readings
-from sinks.timescale.rollups import decode_points, decode_rollups, encode_rollups
+from sinks.timescale.rollups import Level, decode_points, decode_rollups, encode_rollups
 from streams.core.aggregate import aggregate
 from streams.core.batch import Points
 
@@ -50,3 +52,55 @@ def test_what_a_bucket_without_a_value_has_survives() -> None:
     assert decoded.bad.tolist() == [1]
     assert np.isnan(decoded.first).all()
     assert decoded.first_us.tolist() == rows.first_us.tolist()
+
+
+ROWS = aggregate(POINTS, 60)
+COLUMNS = [name for name in ROWS._fields if name not in ("series_id", "bucket_us")]
+
+
+def test_what_is_the_same_does_not_differ() -> None:
+    assert differing(ROWS, ROWS).tolist() == []
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_any_column_that_is_wrong_is_found(name: str) -> None:
+    wrong = getattr(ROWS, name).copy()
+    wrong[1] += 1
+    bucket = [[7, 60]]
+
+    assert differing(ROWS._replace(**{name: wrong}), ROWS).tolist() == bucket
+
+
+@pytest.mark.parametrize("name", ["sum", "m2", "increase", "integral"])
+def test_what_additions_in_another_order_change_is_not_wrong(name: str) -> None:
+    near = getattr(ROWS, name) * (1 + 1e-12)
+
+    assert differing(ROWS._replace(**{name: near}), ROWS).tolist() == []
+
+
+def test_rows_that_only_one_has_differ() -> None:
+    assert differing(ROWS.take(np.array([0, 1, 2])), ROWS).tolist() == [[8, 60]]
+    assert differing(ROWS, ROWS.take(np.array([1, 2, 3]))).tolist() == [[7, 0]]
+
+
+MINUTE_US = 60_000_000
+
+
+@pytest.mark.parametrize(
+    ("width_us", "bucket_us", "excused"),
+    [
+        (MINUTE_US // 6, 5 * MINUTE_US + 50_000_000, True),
+        (MINUTE_US // 6, 6 * MINUTE_US, False),
+        (MINUTE_US, 5 * MINUTE_US, True),
+        (MINUTE_US, 4 * MINUTE_US, False),
+        (15 * MINUTE_US, 0, True),
+        (15 * MINUTE_US, 15 * MINUTE_US, False),
+    ],
+)
+def test_a_mark_excuses_the_buckets_in_it_and_those_that_it_is_in(
+    width_us: int, bucket_us: int, excused: bool
+) -> None:
+    marks = np.array([[7, 5 * MINUTE_US]])
+
+    assert is_marked(np.array([[7, bucket_us]]), marks, Level.of(width_us)).tolist() == [excused]
+    assert is_marked(np.array([[8, bucket_us]]), marks, Level.of(width_us)).tolist() == [False]

@@ -92,3 +92,19 @@ def test_secrets_do_not_show_in_the_settings_as_text(place: Path) -> None:
     _write_stack(place)
 
     assert not any(f":{secret}@" in repr(Settings()) for secret in "abcd")
+
+
+def test_levels_of_rollups_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMGAUGE_ROLLUP_LEVELS", "10s,1m,1h")
+    monkeypatch.setenv("STREAMGAUGE_ROLLUPS_TOLD", "1h")
+    assert Settings().rollup_widths_us == (10_000_000, 60_000_000, 3_600_000_000)
+
+    monkeypatch.setenv("STREAMGAUGE_ROLLUP_LEVELS", "1m,90s")
+    with pytest.raises(ValidationError, match="a level of 90 s is not a multiple of the one before, 60 s"):
+        Settings()
+
+
+def test_only_levels_that_there_are_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMGAUGE_ROLLUPS_TOLD", "15m,2h,1w")
+    with pytest.raises(ValidationError, match="rollups_told names 1w, 2h, which rollup_levels does not"):
+        Settings()

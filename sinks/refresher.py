@@ -8,26 +8,44 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable, Sequence
 
 import psycopg
 
-from sinks.timescale.refresh import refresh_some
+from sinks.timescale.refresh import Refreshed, RollupState, read_state, refresh_some
 from sinks.timescale.rollup_messages import NOTHING_TOLD, Told
-from sinks.timescale.session import connect
+from sinks.timescale.session import Connection, connect
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 TRY_AGAIN_S = 5.0
+TELL_EVERY_S = 5.0
+"""How often it is told what waits."""
 
 
 class RollupRefresher:
-    """A thread that computes the dirty buckets of one database again."""
+    """A thread that computes the dirty buckets of one database again.
 
-    def __init__(self, dsn: str, owner: str, told: Told = NOTHING_TOLD) -> None:
+    ``count`` is told what it did, and ``tell`` every few seconds what waits, also by those that stand by.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        owner: str,
+        told: Told = NOTHING_TOLD,
+        *,
+        count: Callable[[Sequence[Refreshed]], None] = lambda _: None,
+        tell: Callable[[RollupState], None] = lambda _: None,
+    ) -> None:
         self._dsn = dsn
         self._owner = f"rollups/{owner}"
         self._told = told
+        self._count = count
+        self._tell = tell
+        self._tell_at = 0.0
         self._said = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rollup-refresher", daemon=True)
@@ -52,9 +70,18 @@ class RollupRefresher:
     def _refresh(self) -> None:
         with connect(self._dsn, self._owner) as session:
             while not self._stop.is_set():
-                if not refresh_some(session, told=self._told):
-                    self._said = ""
+                self._look(session)
+                done = refresh_some(session, told=self._told)
+                self._count(done)
+                self._said = ""
+                if not done:
                     self._stop.wait(LOOK_EVERY_S)
+
+    def _look(self, session: Connection) -> None:
+        now = time.monotonic()
+        if now >= self._tell_at:
+            self._tell_at = now + TELL_EVERY_S
+            self._tell(read_state(session))
 
     def _say(self, words: str) -> None:
         if words != self._said:

@@ -1,0 +1,79 @@
+"""The thread that computes dirty buckets again: it tells what it did, tries again, and ends when told to."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from sinks import refresher
+from sinks.refresher import RollupRefresher
+from sinks.timescale.refresh import Refreshed, RollupState
+
+DONE = [Refreshed("1m", marks=3, revised=2)]
+WAITING = RollupState(waiting=3, oldest_s=1.5)
+
+
+class Database:
+    """Stands in for the database: it does something once, and fails before as often as told."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.asked = 0
+        self.opened = 0
+        self.is_done = threading.Event()
+
+    @contextmanager
+    def connect(self, dsn: str, owner: str) -> Iterator[Database]:
+        assert (dsn, owner) == ("dsn", "rollups/me")
+        self.opened += 1
+        yield self
+
+    def refresh_some(self, _: Database, told: object) -> list[Refreshed]:
+        assert told is not None
+        self.asked += 1
+        if self.asked <= self.failures:
+            raise psycopg.OperationalError("gone\n  away")
+        if self.asked == self.failures + 1:
+            return DONE
+        self.is_done.set()
+        return []
+
+
+def run(database: Database, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Refreshed], list[RollupState]]:
+    """Run a refresher until it finds nothing more to do; return what it told."""
+    counted: list[Refreshed] = []
+    told: list[RollupState] = []
+    monkeypatch.setattr(refresher, "connect", database.connect)
+    monkeypatch.setattr(refresher, "refresh_some", database.refresh_some)
+    monkeypatch.setattr(refresher, "read_state", lambda _: WAITING)
+    monkeypatch.setattr(refresher, "TRY_AGAIN_S", 0.01)
+    thread = RollupRefresher("dsn", "me", count=counted.extend, tell=told.append)
+    thread.start()
+    assert database.is_done.wait(30)
+    thread.stop(30)
+    assert not thread._thread.is_alive()
+    return counted, told
+
+
+def test_it_tells_what_it_did_and_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, told = run(Database(), monkeypatch)
+
+    assert counted == DONE
+    assert told == [WAITING]
+
+
+def test_it_tries_again_by_a_new_session_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(failures=3)
+    with caplog.at_level(logging.WARNING):
+        counted, _ = run(database, monkeypatch)
+
+    assert counted == DONE
+    assert database.opened == 4
+    assert caplog.messages == ["Dirty rollups wait: gone away"]
