@@ -6,6 +6,7 @@ writes any more; marks are appended by flushes and removed here; and one session
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import LiteralString, NamedTuple
 
@@ -32,7 +33,7 @@ from streams.core.batch import Bools, Int32, Int64
 from streams.core.deduplicate import series_time_order
 from streams.core.levels import MINUTE_US
 
-BATCH = 50_000
+BATCH = 100_000
 """Marks taken in one transaction."""
 
 PARTS_AT_ONCE = 120_000
@@ -153,12 +154,12 @@ def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TO
     session.execute(_PREPARE)
     levels = read_levels(session)
     done = []
-    for below, level, above in zip([None, *levels], levels, [*levels[1:], None], strict=False):
+    for number, below in enumerate([None, *levels[:-1]]):
         with session.transaction():
             if not session.execute(_LOCK).fetchall()[0][0]:
                 break
-            done.append(_refresh(session, level, below, above, most, told))
-    return [each for each in done if each.marks]
+            done += _refresh(session, levels[number:], below, most, told)
+    return done
 
 
 def read_state(session: Connection) -> RollupState:
@@ -168,26 +169,48 @@ def read_state(session: Connection) -> RollupState:
 
 
 def _refresh(
-    session: Connection, level: Level, below: Level | None, above: Level | None, most: int, told: Told
-) -> Refreshed:
+    session: Connection, levels: Sequence[Level], below: Level | None, most: int, told: Told
+) -> list[Refreshed]:
+    """Compute dirty buckets of the first of ``levels``, and those above that are dirty from end to end.
+
+    They are made of what was computed just now; others are marked.
+    """
+    level = levels[0]
     taken = _take(session, level, below, most)
     if not len(taken):
-        return Refreshed(level.name, 0, 0)
+        return []
     width_us = _marked_us(level, below)
     series_id, bucket_us = taken["series_id"].astype(np.int32), taken["bucket"] + np.int64(POSTGRES_EPOCH_US)
     spans = spans_of(series_id, bucket_us, width_us, _portion(width_us, below))
-    copy_rows(session, _SPANS, _encode_spans(spans))
-    between = timestamp(int(spans.begins_us.min())), timestamp(int(spans.ends_us.max()))
-    rows = _computed(session, level, below, spans, between)
-    old, revisions = _removed(session, level, between)
+    _set_spans(session, spans)
+    rows = _computed(session, level, below, spans)
+    done = [Refreshed(level.name, len(taken), _store(session, levels, spans, rows, told))]
+    for number in range(1, len(levels)):
+        width_us = levels[number].width_us
+        spans = whole_spans(spans, width_us)
+        if not len(spans.series_id):
+            break
+        rows = coarsen(rows.take(is_within(spans, rows.series_id, rows.bucket_us)), width_us)
+        _set_spans(session, spans)
+        done.append(Refreshed(levels[number].name, 0, _store(session, levels[number:], spans, rows, told)))
+    return done
+
+
+def _store(session: Connection, levels: Sequence[Level], spans: Spans, rows: Aggregates, told: Told) -> int:
+    """Put rows of the first of ``levels`` into the place of what is stored of these spans.
+
+    Returns how many are new. Of the level above those are marked that lie in no span as a whole.
+    """
+    level = levels[0]
+    old, revisions = _removed(session, level, spans)
     revision = revise(rows, old, revisions)
     copy_rollups(session, level, rows, revision.number)
     changed = rows.take(revision.is_new)
-    if above is not None:
-        _mark(session, above, Aggregates.concat([changed, old.take(revision.is_gone)]))
+    if levels[1:]:
+        _mark(session, levels[1], spans, Aggregates.concat([changed, old.take(revision.is_gone)]))
     if level.name in told.levels:
         tell(session, level, changed, revision.number[revision.is_new], told.topic)
-    return Refreshed(level.name, len(taken), len(changed.readings))
+    return len(changed.readings)
 
 
 def spans_of(series_id: Int32, bucket_us: Int64, width_us: int, portion: int) -> Spans:
@@ -207,6 +230,33 @@ def spans_of(series_id: Int32, bucket_us: Int64, width_us: int, portion: int) ->
     starts = np.flatnonzero(begins)
     ends = np.append(starts[1:], len(begins)) - 1
     return Spans(series_id[starts], bucket_us[starts], bucket_us[ends] + width_us, place[starts] // portion)
+
+
+def whole_spans(spans: Spans, width_us: int) -> Spans:
+    """Return the part of spans that buckets of a coarser level make up, each of which lies in one as a whole.
+
+    >>> spans = whole_spans(Spans(*(np.array([each]) for each in (7, 60, 300, 0))), width_us=120)
+    >>> spans.begins_us.tolist(), spans.ends_us.tolist()
+    ([120], [240])
+    """
+    begins_us, ends_us = -(-spans.begins_us // width_us) * width_us, spans.ends_us // width_us * width_us
+    some = begins_us < ends_us
+    return Spans(spans.series_id[some], begins_us[some], ends_us[some], spans.portion[some])
+
+
+def is_within(spans: Spans, series_id: Int32, time_us: Int64) -> Bools:
+    """Tell which times of series lie in a span; spans are by series, then time, and so are the times."""
+    found = np.zeros(len(time_us), np.bool_)
+    if len(spans.series_id):
+        size = len(spans.series_id)
+        order = series_time_order(
+            np.concatenate([spans.series_id, series_id]), np.concatenate([spans.begins_us, time_us])
+        )
+        last = np.maximum.accumulate(np.where(order < size, order, -1))
+        asked = (order >= size) & (last >= 0)
+        span, row = last[asked], order[asked] - size
+        found[row] = (spans.series_id[span] == series_id[row]) & (time_us[row] < spans.ends_us[span])
+    return found
 
 
 def revise(rows: Aggregates, old: Aggregates, revisions: Int32) -> Revision:
@@ -250,20 +300,23 @@ def _take(session: Connection, level: Level, below: Level | None, most: int) -> 
     return read_rows(session, _TAKEN, arguments, _TAKE, **_TAKEN_TYPES)
 
 
-def _encode_spans(spans: Spans) -> Rows:
+def _set_spans(session: Connection, spans: Spans) -> None:
     rows = np.repeat(_SPAN, len(spans.series_id))
     rows["series_id"], rows["portion"] = spans.series_id, spans.portion
     rows["begins"], rows["ends"] = spans.begins_us - POSTGRES_EPOCH_US, spans.ends_us - POSTGRES_EPOCH_US
-    return rows
+    session.execute("TRUNCATE dirty_now")
+    copy_rows(session, _SPANS, rows)
 
 
-def _computed(
-    session: Connection, level: Level, below: Level | None, spans: Spans, between: tuple[datetime, datetime]
-) -> Aggregates:
+def _between(spans: Spans) -> tuple[datetime, datetime]:
+    return timestamp(int(spans.begins_us.min())), timestamp(int(spans.ends_us.max()))
+
+
+def _computed(session: Connection, level: Level, below: Level | None, spans: Spans) -> Aggregates:
     """Return the rows of the buckets that were taken, as far as there is something to make them from."""
     made = []
     for portion in range(int(spans.portion[-1]) + 1):
-        asked = (*between, portion)
+        asked = (*_between(spans), portion)
         if below is None:
             points = decode_points(read_rows(session, _READINGS, asked, **POINT_TYPES))
             made.append(aggregate(points, level.width_us))
@@ -273,21 +326,21 @@ def _computed(
     return Aggregates.concat(made)
 
 
-def _removed(
-    session: Connection, level: Level, between: tuple[datetime, datetime]
-) -> tuple[Aggregates, Int32]:
-    """Remove what is stored of the buckets that were taken, and return it with its revisions."""
+def _removed(session: Connection, level: Level, spans: Spans) -> tuple[Aggregates, Int32]:
+    """Remove what is stored of these spans, and return it with its revisions."""
     remove = of_rows(_REMOVE, level, *REVISION)
-    old = read_rows(session, _REMOVED, between, remove, **TYPES, **REVISION)
+    old = read_rows(session, _REMOVED, _between(spans), remove, **TYPES, **REVISION)
     old = old[series_time_order(old["series_id"], old["bucket"])]
     return decode_rollups(old), old["revision"].astype(np.int32)
 
 
-def _mark(session: Connection, above: Level, changed: Aggregates) -> None:
-    """Mark the buckets that these are a part of."""
+def _mark(session: Connection, above: Level, spans: Spans, changed: Aggregates) -> None:
+    """Mark the buckets that these are a part of, but for those that lie in spans as a whole."""
     bucket_us = changed.bucket_us // above.width_us * above.width_us
     keys = np.unique(np.stack([changed.series_id.astype(np.int64), bucket_us]), axis=1)
-    rows = np.repeat(_MARK, keys.shape[1])
-    rows["series_id"], rows["bucket"] = keys[0], keys[1] - POSTGRES_EPOCH_US
+    is_done = is_within(whole_spans(spans, above.width_us), keys[0].astype(np.int32), keys[1])
+    series_id, bucket_us = keys[:, ~is_done]
+    rows = np.repeat(_MARK, len(series_id))
+    rows["series_id"], rows["bucket"] = series_id, bucket_us - POSTGRES_EPOCH_US
     rows["width_s"] = above.width_us // 1_000_000
     copy_rows(session, _MARKS, rows)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.timescale.refresh import revise, spans_of
+from sinks.timescale.refresh import Spans, is_within, revise, spans_of, whole_spans
 from streams.core.aggregate import NOTHING, Aggregates, aggregate
 from streams.core.batch import Points
 
@@ -34,6 +34,46 @@ def test_spans_are_the_buckets_that_are_marked_each_once(
         for begins_us, ends_us, number in zip(*(column.tolist() for column in spans[1:]), strict=True)
         for _ in range(begins_us, ends_us, width_us)
     ]
+
+
+def minutes_of(spans: Spans) -> set[tuple[int, int]]:
+    """Return the series and minutes that spans are made of."""
+    return {
+        (series_id, at)
+        for series_id, begins_us, ends_us, _ in zip(*(column.tolist() for column in spans), strict=True)
+        for at in range(begins_us // 60, ends_us // 60)
+    }
+
+
+@given(marks=MARKS, in_one=st.integers(2, 5), portion=st.integers(1, 40))
+def test_a_coarser_bucket_is_whole_where_all_of_its_time_is_in_one_span(
+    marks: list[tuple[int, int]], in_one: int, portion: int
+) -> None:
+    series, minutes = (np.array(column) for column in zip(*marks, strict=True))
+    spans = spans_of(series.astype(np.int32), minutes * 60, 60, portion)
+
+    expected = set()
+    for each in zip(*spans, strict=True):
+        own = minutes_of(Spans._make(np.array([part]) for part in each))
+        coarse = {(series_id, at // in_one * in_one) for series_id, at in own}
+        for series_id, begins in coarse:
+            bucket = {(series_id, at) for at in range(begins, begins + in_one)}
+            expected |= bucket if bucket <= own else set()
+    assert minutes_of(whole_spans(spans, in_one * 60)) == expected
+
+
+@given(marks=MARKS, asked=st.lists(st.tuples(st.integers(0, 4), st.integers(-5, 45)), max_size=40))
+def test_a_time_is_within_a_span_of_its_own_series(
+    marks: list[tuple[int, int]], asked: list[tuple[int, int]]
+) -> None:
+    series, minutes = (np.array(column) for column in zip(*marks, strict=True))
+    spans = spans_of(series.astype(np.int32), minutes * 60, 60, 1000)
+    keys = np.array(sorted(asked), np.int64).reshape(-1, 2)
+
+    found = is_within(spans, keys[:, 0].astype(np.int32), keys[:, 1] * 60 + 59)
+
+    assert found.tolist() == [key in set(marks) for key in sorted(asked)]
+    assert not is_within(whole_spans(spans, 10_000), keys[:, 0].astype(np.int32), keys[:, 1]).any()
 
 
 def rows_of(keys: set[tuple[int, int]], value: float) -> Aggregates:
