@@ -224,18 +224,29 @@ def test_a_counter_and_a_gauge_go_on_across_the_edges_of_buckets(database: str, 
 
     with psycopg.connect(as_reader(database)) as reader:
         found = reader.execute(
-            "SELECT source, metric, readings, bad, mean, stddev, increase, time_weighted_mean, complete"
+            "SELECT source, metric, readings, bad, mean, stddev, increase, rate, time_weighted_mean, complete"
             " FROM rollup_1m ORDER BY bucket"
         ).fetchall()
 
     assert found == [
         # From the first reading on: nothing is known of the time before.
-        ("pump-1", "metric-1", 2, 0, 115.0, pytest.approx(450**0.5), 30.0, (30 * 100 + 20 * 130) / 50, True),
+        (
+            "pump-1",
+            "metric-1",
+            2,
+            0,
+            115.0,
+            pytest.approx(450**0.5),
+            30.0,
+            1.0,
+            (30 * 100 + 20 * 130) / 50,
+            True,
+        ),
         # The counter began again; 130 held for 20 seconds.
-        ("pump-1", "metric-1", 2, 1, 20.0, None, 20.0, (20 * 130 + 40 * 20) / 60, True),
+        ("pump-1", "metric-1", 2, 1, 20.0, None, 20.0, 0.2, (20 * 130 + 40 * 20) / 60, True),
         # Of open buckets, as far as readings have come.
-        ("pump-1", "metric-1", 1, 0, 25.0, None, 5.0, 20.0, False),
-        ("pump-1", "metric-1", 1, 0, 35.0, None, 10.0, 25.0, False),
+        ("pump-1", "metric-1", 1, 0, 25.0, None, 5.0, pytest.approx(5 / 55), 20.0, False),
+        ("pump-1", "metric-1", 1, 0, 35.0, None, 10.0, pytest.approx(10 / 90), 25.0, False),
     ]
 
 
@@ -247,10 +258,10 @@ def test_a_value_is_not_carried_on_for_more_than_a_day(database: str, writer: Co
 
     with psycopg.connect(as_reader(database)) as reader:
         found = reader.execute(
-            "SELECT increase, time_weighted_mean FROM rollup_1m ORDER BY bucket"
+            "SELECT increase, rate, time_weighted_mean FROM rollup_1m ORDER BY bucket"
         ).fetchall()
 
-    assert found == [(0.0, 5.0), (0.0, 9.0)]
+    assert found == [(0.0, None, 5.0), (0.0, None, 9.0)]
 
 
 def test_no_value_however_large_or_small_keeps_anybody_from_the_view(
