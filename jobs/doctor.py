@@ -22,6 +22,7 @@ from infra.stack.kafka import VERSION
 from infra.stack.readiness import kafka_answers
 from infra.stack.state import State
 from jobs.topics import Action, TopicAdmin, plan, wanted_topics
+from sinks.timescale.levels import levels_lacking
 from sinks.timescale.migrate import pending
 from sinks.timescale.outbox import read_state
 from streams.core.wire.json_kernel import LOADED
@@ -144,6 +145,8 @@ def migrations(settings: Settings) -> Iterator[Finding]:
     missing = pending(settings.owner_dsn)
     if missing:
         yield Finding("migrations", "problem", f"missing: {', '.join(missing)}", "Run: streamgauge migrate")
+    elif levels := levels_lacking(settings.owner_dsn, settings.rollup_widths_us):
+        yield Finding("migrations", "problem", levels, "Run: streamgauge migrate")
     else:
         yield ok("migrations", "the database is up to date")
 

@@ -14,7 +14,9 @@ from jobs.benchmark.raw_copy import Flushed, raw_copy, read_back
 from jobs.benchmark.rounds import Contestant, Run, Say, compete, results
 from jobs.generate import Encoding
 from jobs.scratch import empty_database
+from sinks.timescale.levels import apply_levels
 from sinks.timescale.migrate import migrate
+from streams.settings import Settings
 
 NAMES = {
     Encoding.BATCH: "batched",
@@ -36,6 +38,7 @@ def new_database() -> Iterator[str]:
     """Yield the owner's connection string of a migrated, empty database."""
     with empty_database("benchmark") as dsn:
         migrate(dsn)
+        apply_levels(dsn, Settings().rollup_widths_us)
         yield dsn
 
 
