@@ -74,6 +74,12 @@ class RollupRefresher:
                 done = refresh_some(session, told=self._told)
                 self._count(done)
                 self._said = ""
+                if given_up := sum(each.given_up for each in done):
+                    log.warning(
+                        "Rollups of %s marked minutes stay as they are, without what was late:"
+                        " readings of their days may be dropped",
+                        f"{given_up:,}",
+                    )
                 if not done:
                     self._stop.wait(LOOK_EVERY_S)
 

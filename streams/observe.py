@@ -94,6 +94,11 @@ class Observer:
             ["level"],
             registry=registry,
         )
+        self._rollups_given_up = Counter(
+            "streamgauge_rollups_given_up",
+            "marks of days whose readings may be dropped: their buckets stay as they are",
+            registry=registry,
+        )
         self._partitions_held = Gauge(
             "streamgauge_partitions_held", "partitions this worker reads", registry=registry
         )
@@ -120,9 +125,10 @@ class Observer:
 
     def refreshed(self, done: Iterable[Refreshed]) -> None:
         """Count what was computed again, and committed."""
-        for level, marks, revised in done:
+        for level, marks, revised, given_up in done:
             self._rollups_refreshed.labels(level).inc(marks)
             self._rollups_revised.labels(level).inc(revised)
+            self._rollups_given_up.inc(given_up)
 
     def stored(self, parts: Iterable[Part], written: Written) -> None:
         """Count one committed transaction."""

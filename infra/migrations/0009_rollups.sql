@@ -312,7 +312,8 @@ BEGIN
         -- What was released before there was this level. What is open waits.
         IF below IS NULL THEN
             INSERT INTO dirty_buckets (series_id, bucket)
-            SELECT DISTINCT series_id, date_bin('1 minute', ts, 'epoch') FROM readings;
+            SELECT DISTINCT series_id, date_bin('1 minute', ts, 'epoch') FROM readings
+            WHERE ts >= (SELECT kept_from FROM raw_retention);
         ELSE
             EXECUTE format(
                 'INSERT INTO dirty_buckets (series_id, bucket, width_s)'
@@ -346,6 +347,13 @@ $$;
 
 COMMENT ON FUNCTION make_rollup_level IS 'Makes the table and the views of a level that is computed from the one below, or from the readings';
 COMMENT ON FUNCTION set_rollup_levels IS 'Keeps rollups of these levels from now on, each a multiple of the one before; computes what is new from what is there';
+
+-- So no bucket of any level lies on both sides.
+UPDATE raw_retention SET kept_from = date_bin('1 day', kept_from - INTERVAL '1 microsecond', 'epoch') + INTERVAL '1 day';
+ALTER TABLE raw_retention ADD CONSTRAINT kept_from_begins_a_day CHECK (kept_from = date_bin('1 day', kept_from, 'epoch'));
+
+COMMENT ON COLUMN raw_retention.kept_from IS 'Begin of a day (UTC). An earlier reading cannot be told from a repeat, and is refused, and no rollup is computed from one; raise it before chunks are dropped';
+COMMENT ON CONSTRAINT kept_from_begins_a_day ON raw_retention IS 'A bucket is made of readings that are all kept, or none of which need be';
 
 ALTER TABLE dirty_buckets DROP COLUMN id;
 ALTER TABLE dirty_buckets ADD COLUMN width_s integer NOT NULL DEFAULT 0;

@@ -1,16 +1,20 @@
-"""Holds the closed buckets of every level to the readings that they are made of."""
+"""Holds the closed buckets of every level to the readings that they are made of.
+
+Of days whose readings may be dropped, those of a level are held to the level below.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import LiteralString
 
 import numpy as np
 import numpy.typing as npt
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Identifier
 
 from jobs.verify.snapshot import Connection
 from sinks.timescale.copy import read_rows
+from sinks.timescale.history import kept_from_us
 from sinks.timescale.rollups import (
     POINT_TYPES,
     TYPES,
@@ -21,7 +25,7 @@ from sinks.timescale.rollups import (
     read_levels,
 )
 from sinks.timescale.times import timestamp
-from streams.core.aggregate import Aggregates, aggregate
+from streams.core.aggregate import Aggregates, aggregate, coarsen
 from streams.core.batch import Bools, Int64
 from streams.core.levels import DAY_US, MINUTE_US
 from streams.core.rollup import begin_us
@@ -38,10 +42,11 @@ _MARKS = """
     FROM rollup_marks AS m JOIN series AS s USING (series_id)
     WHERE s.home_topic = %s AND isfinite(m.released_to) ORDER BY m.series_id
 """
-_SPAN = """
+_SPAN = SQL("""
     SELECT (extract(epoch FROM min(ts)) * 1000000)::bigint, (extract(epoch FROM max(ts)) * 1000000)::bigint
-    FROM readings WHERE ts >= (SELECT kept_from FROM raw_retention)
-"""
+    FROM ({times}) AS times (ts)
+""")
+_TIMES = SQL("SELECT unnest(ARRAY[min({column}), max({column})]) FROM {table}")
 _DIRTY = """
     SELECT series_id, (extract(epoch FROM bucket) * 1000000)::bigint
     FROM dirty_buckets WHERE width_s <= %s
@@ -58,25 +63,45 @@ _FAULT = """
 
 
 def compare_rollups(session: Connection, topic: str) -> None:
-    """Note the closed buckets that are not what the readings make, unless they are marked as dirty."""
+    """Note the closed buckets that are not what the readings make, unless they are marked as dirty.
+
+    Of days before ``raw_retention.kept_from``: those that are not what the level below makes.
+    """
     marks = np.array(session.execute(_MARKS, (topic,)).fetchall(), np.int64).reshape(-1, 2)
     levels = read_levels(session)
     dirty = [
         np.array(session.execute(_DIRTY, (level.width_us // 1_000_000,)).fetchall(), np.int64).reshape(-1, 2)
         for level in levels
     ]
-    for day_us in _days(session):
+    since_us = kept_from_us(session)
+    for day_us in _days(session, levels):
         for start in range(0, len(marks), SERIES_AT_ONCE):
             some = marks[start : start + SERIES_AT_ONCE]
             asked = (some[:, 0].tolist(), timestamp(day_us), timestamp(day_us + DAY_US))
-            points = decode_points(read_rows(session, _READINGS, asked, **POINT_TYPES))
-            for level, pending in zip(levels, dirty, strict=True):
-                stored = decode_rollups(read_rows(session, of_rows(_ROWS, level), asked, **TYPES))
-                wanted = aggregate(points, level.width_us)
-                closed_to_us = some[np.searchsorted(some[:, 0], wanted.series_id), 1]
-                wanted = wanted.take(wanted.bucket_us + level.width_us <= closed_to_us)
-                wrong = differing(stored, wanted)
+            rows = [
+                decode_rollups(read_rows(session, of_rows(_ROWS, each), asked, **TYPES)) for each in levels
+            ]
+            if day_us >= since_us:
+                points = decode_points(read_rows(session, _READINGS, asked, **POINT_TYPES))
+                wanted = [aggregate(points, level.width_us) for level in levels]
+            else:
+                wanted = [rows[0], *map(coarsen, rows, [level.width_us for level in levels[1:]])]
+                # The level below may be younger than the readings that were dropped.
+                rows = [_shared(stored, made) for stored, made in zip(rows, wanted, strict=True)]
+            for level, stored, made, pending in zip(levels, rows, wanted, dirty, strict=True):
+                wrong = differing(stored, _closed(made, level, some))
                 _note(session, level, wrong[~is_marked(wrong, pending, level)])
+
+
+def _shared(rows: Aggregates, others: Aggregates) -> Aggregates:
+    """Return the rows whose buckets are among those of ``others``."""
+    return rows.take(_among(_keys(rows), _keys(others)))
+
+
+def _closed(rows: Aggregates, level: Level, marks: Int64) -> Aggregates:
+    """Return the rows that are closed by the marks of their series."""
+    closed_to_us = marks[np.searchsorted(marks[:, 0], rows.series_id), 1]
+    return rows.take(rows.bucket_us + level.width_us <= closed_to_us)
 
 
 def differing(stored: Aggregates, wanted: Aggregates) -> Int64:
@@ -96,8 +121,11 @@ def differing(stored: Aggregates, wanted: Aggregates) -> Int64:
     return np.concatenate([keys[extra], others[lacking], keys[both][wrong]])
 
 
-def _days(session: Connection) -> Iterator[int]:
-    ((first_us, last_us),) = session.execute(_SPAN).fetchall()
+def _days(session: Connection, levels: Sequence[Level]) -> Iterator[int]:
+    """Yield where the days begin from the first to the last that has readings or closed buckets."""
+    places = [("ts", "readings"), *(("bucket", level.table) for level in levels)]
+    times = [_TIMES.format(column=Identifier(column), table=Identifier(table)) for column, table in places]
+    ((first_us, last_us),) = session.execute(_SPAN.format(times=SQL(" UNION ALL ").join(times))).fetchall()
     if first_us is not None:
         yield from range(begin_us(first_us, DAY_US), last_us + 1, DAY_US)
 
@@ -125,5 +153,5 @@ def _as_one(keys: Int64) -> npt.NDArray[np.void]:
 
 def _note(session: Connection, level: Level, wrong: Int64) -> None:
     if len(wrong):
-        said = f"a bucket of {level.name} is not what its readings make"
+        said = f"a bucket of {level.name} is not what its readings, or narrower buckets, make"
         session.execute(_FAULT, (said, wrong[:, 0].tolist(), wrong[:, 1].tolist()))

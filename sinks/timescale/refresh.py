@@ -2,6 +2,7 @@
 
 It never waits for a flush, nor a flush for it: it takes only buckets that are closed, which no flush
 writes any more; marks are appended by flushes and removed here; and one session at a time does it.
+Of days whose readings may be dropped nothing is computed from readings: their buckets stay as they are.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from datetime import datetime, timedelta
 from typing import LiteralString, NamedTuple
 
 import numpy as np
+from psycopg import Rollback
 from psycopg.sql import SQL
 
 from sinks.timescale.copy import POSTGRES_EPOCH_US, Rows, copy_rows, layout, read_rows
+from sinks.timescale.history import kept_from_us
 from sinks.timescale.rollup_messages import NOTHING_TOLD, Told, tell
 from sinks.timescale.rollups import (
     POINT_TYPES,
@@ -29,7 +32,7 @@ from sinks.timescale.rollups import (
 from sinks.timescale.session import Connection
 from sinks.timescale.times import timestamp
 from streams.core.aggregate import Aggregates, aggregate, coarsen
-from streams.core.batch import Bools, Int32, Int64
+from streams.core.batch import NEVER_US, Bools, Int32, Int64
 from streams.core.deduplicate import series_time_order
 from streams.core.levels import MINUTE_US
 
@@ -115,11 +118,15 @@ _STATE = """
 
 
 class Refreshed(NamedTuple):
-    """What was done at one level: how many marks are gone, and how many of its buckets changed."""
+    """What was done at one level: how many marks are gone, and how many of its buckets changed.
+
+    ``given_up`` of the marks are of days whose readings may be dropped.
+    """
 
     level: str
     marks: int
     revised: int
+    given_up: int = 0
 
 
 class RollupState(NamedTuple):
@@ -149,7 +156,8 @@ class Revision(NamedTuple):
 def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TOLD) -> list[Refreshed]:
     """Compute the oldest dirty buckets of each level again; return what was done.
 
-    One transaction a level. Returns nothing where none is left that is closed, or another session is at it.
+    One transaction a level. Returns nothing where none is left that is closed, or another session is at it,
+    or readings are to be dropped since it began.
     """
     session.execute(_PREPARE)
     levels = read_levels(session)
@@ -158,7 +166,11 @@ def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TO
         with session.transaction():
             if not session.execute(_LOCK).fetchall()[0][0]:
                 break
-            done += _refresh(session, levels[number:], below, most, told)
+            since_us = kept_from_us(session)
+            some = _refresh(session, levels[number:], below, since_us, most, told)
+            if kept_from_us(session) != since_us:
+                raise Rollback  # what was read may have been dropped meanwhile
+            done += some
     return done
 
 
@@ -169,22 +181,26 @@ def read_state(session: Connection) -> RollupState:
 
 
 def _refresh(
-    session: Connection, levels: Sequence[Level], below: Level | None, most: int, told: Told
+    session: Connection, levels: Sequence[Level], below: Level | None, since_us: int, most: int, told: Told
 ) -> list[Refreshed]:
     """Compute dirty buckets of the first of ``levels``, and those above that are dirty from end to end.
 
-    They are made of what was computed just now; others are marked.
+    They are made of what was computed just now; others are marked. There are all readings ``since_us``.
     """
     level = levels[0]
     taken = _take(session, level, below, most)
     if not len(taken):
         return []
-    width_us = _marked_us(level, below)
     series_id, bucket_us = taken["series_id"].astype(np.int32), taken["bucket"] + np.int64(POSTGRES_EPOCH_US)
-    spans = spans_of(series_id, bucket_us, width_us, _portion(width_us, below))
+    has_parts = bucket_us >= (since_us if below is None else NEVER_US)
+    given_up = int(np.count_nonzero(~has_parts))
+    if given_up == len(taken):
+        return [Refreshed(level.name, given_up, 0, given_up)]
+    width_us = _marked_us(level, below)
+    spans = spans_of(series_id[has_parts], bucket_us[has_parts], width_us, _portion(width_us, below))
     _set_spans(session, spans)
     rows = _computed(session, level, below, spans)
-    done = [Refreshed(level.name, len(taken), _store(session, levels, spans, rows, told))]
+    done = [Refreshed(level.name, len(taken), _store(session, levels, spans, rows, told), given_up)]
     for number in range(1, len(levels)):
         width_us = levels[number].width_us
         spans = whole_spans(spans, width_us)

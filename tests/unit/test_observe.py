@@ -12,7 +12,7 @@ def test_what_waits_and_what_was_computed_again_is_counted_by_level() -> None:
     registry = CollectorRegistry()
     observer = Observer(registry)
     observer.rollups(RollupState(waiting=7, oldest_s=2.5))
-    for done in ([Refreshed("1m", 5, 4), Refreshed("1h", 1, 0)], [Refreshed("1m", 2, 2)], []):
+    for done in ([Refreshed("1m", 5, 4), Refreshed("1h", 1, 0)], [Refreshed("1m", 2, 2, 2)], []):
         observer.refreshed(done)
 
     assert registry.get_sample_value("streamgauge_rollups_waiting") == 7
@@ -24,3 +24,4 @@ def test_what_waits_and_what_was_computed_again_is_counted_by_level() -> None:
         ("revised", "1h", 0),
     ):
         assert registry.get_sample_value(f"streamgauge_rollups_{name}_total", {"level": level}) == count
+    assert registry.get_sample_value("streamgauge_rollups_given_up_total") == 2
