@@ -5,7 +5,7 @@ Of days whose readings may be dropped, those of a level are held to the level be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import LiteralString
 
 import numpy as np
@@ -28,7 +28,6 @@ from sinks.timescale.times import timestamp
 from streams.core.aggregate import Aggregates, aggregate, coarsen
 from streams.core.batch import Bools, Int64
 from streams.core.levels import DAY_US, MINUTE_US
-from streams.core.rollup import begin_us
 
 SERIES_AT_ONCE = 1_000
 EXACT = ("readings", "bad", "min", "max", "first", "first_us", "last", "last_us")
@@ -42,11 +41,9 @@ _MARKS = """
     FROM rollup_marks AS m JOIN series AS s USING (series_id)
     WHERE s.home_topic = %s AND isfinite(m.released_to) ORDER BY m.series_id
 """
-_SPAN = SQL("""
-    SELECT (extract(epoch FROM min(ts)) * 1000000)::bigint, (extract(epoch FROM max(ts)) * 1000000)::bigint
-    FROM ({times}) AS times (ts)
-""")
-_TIMES = SQL("SELECT unnest(ARRAY[min({column}), max({column})]) FROM {table}")
+_DAYS = SQL(
+    "SELECT (extract(epoch FROM date_bin('1 day', {column}, 'epoch')) * 1000000)::bigint FROM {table}"
+)
 _DIRTY = """
     SELECT series_id, (extract(epoch FROM bucket) * 1000000)::bigint
     FROM dirty_buckets WHERE width_s <= %s
@@ -121,13 +118,11 @@ def differing(stored: Aggregates, wanted: Aggregates) -> Int64:
     return np.concatenate([keys[extra], others[lacking], keys[both][wrong]])
 
 
-def _days(session: Connection, levels: Sequence[Level]) -> Iterator[int]:
-    """Yield where the days begin from the first to the last that has readings or closed buckets."""
+def _days(session: Connection, levels: Sequence[Level]) -> list[int]:
+    """Return where the days begin that have readings or closed buckets."""
     places = [("ts", "readings"), *(("bucket", level.table) for level in levels)]
-    times = [_TIMES.format(column=Identifier(column), table=Identifier(table)) for column, table in places]
-    ((first_us, last_us),) = session.execute(_SPAN.format(times=SQL(" UNION ALL ").join(times))).fetchall()
-    if first_us is not None:
-        yield from range(begin_us(first_us, DAY_US), last_us + 1, DAY_US)
+    days = [_DAYS.format(column=Identifier(column), table=Identifier(table)) for column, table in places]
+    return sorted(day_us for (day_us,) in session.execute(SQL(" UNION ").join(days)))
 
 
 def is_marked(buckets: Int64, marks: Int64, level: Level) -> Bools:

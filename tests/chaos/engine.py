@@ -153,6 +153,7 @@ def _random(run: Run, fault: Fault) -> Random:
 def _check(run: Run, outcome: Outcome) -> None:
     try:
         run.drain()
+        run.roll_up()
     except NotInTime as late:
         outcome.found["stuck"] = 1
         outcome.remarks.append(str(late))

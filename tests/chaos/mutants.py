@@ -12,21 +12,28 @@ from faust.types import TP
 from psycopg import Error
 
 import sinks.outbox
+import sinks.refresher
 from sinks.judging import ResolvedPart
 from sinks.protocols import Flush, Part, Partition, Progress, SinkUnavailable, Written
 from sinks.timescale import history, sink, transaction
 from sinks.timescale.outbox import Message, mark_sent, next_messages
+from sinks.timescale.rollups import read_levels
 from sinks.timescale.session import connect
 from streams.agents.flush import Flusher
 from streams.agents.ownership import Held, partition_of
 from streams.core.deduplicate import KEPT_FOREVER_US, Deduplicator, Disposition, Judgement
 from streams.core.identities import Stored
 from streams.core.partition import PartitionMemory
+from streams.core.rollup import Rollups
 from streams.core.watermark import Watermark
 from streams.failpoints import Point, reach
 from streams.transport.chunk import Chunk
 
 _SKIP = "UPDATE progress SET next_offset = %s WHERE topic = %s AND partition = %s AND epoch = %s"
+_FORGET_MARKS = """
+    DELETE FROM dirty_buckets AS d USING rollup_marks AS m
+    WHERE m.series_id = d.series_id AND d.bucket + INTERVAL '1 minute' <= m.released_to
+"""
 _FORCE = "UPDATE progress SET epoch = %s, next_offset = %s WHERE topic = %s AND partition = %s"
 
 
@@ -83,6 +90,8 @@ def no_compare_and_swap() -> None:
         advance(session, parts, kept_from_us)
 
     _set(transaction, "advance_and_commit", force)
+    # The index of closed buckets would stop most of those who come too late, too.
+    _set(sink, "copy_closed", lambda session, closings: None)
 
 
 def no_look_up() -> None:
@@ -106,6 +115,25 @@ def memory_only() -> None:
         return memory
 
     _set(sink, "load_memory", nothing)
+
+
+def open_buckets_forgotten() -> None:
+    """Begin every claim with open buckets that nothing has fallen into."""
+
+    def nothing(session: Any, partition: Partition, released_us: int) -> Rollups:
+        return Rollups([level.width_us for level in read_levels(session)])
+
+    _set(history, "load_rollups", nothing)
+
+
+def late_not_rolled_up() -> None:
+    """Take the marks of late readings away, and compute nothing again."""
+
+    def forget(session: Any, *_: Any, **__: Any) -> list[Any]:
+        session.execute(_FORGET_MARKS)
+        return []
+
+    _set(sinks.refresher, "refresh_some", forget)
 
 
 def ack_on_exception() -> None:
@@ -221,6 +249,18 @@ MUTANTS: dict[str, Mutant] = {
         "beyond the horizon of memory the database is not asked", ("repeats",), "doubled", no_look_up
     ),
     "memory-only": Mutant("deduplication knows its memory alone", ("repeats",), "doubled", memory_only),
+    "open-buckets-forgotten": Mutant(
+        "a claim does not read back what is in open buckets",
+        ("rolling-restart",),
+        "misrolled",
+        open_buckets_forgotten,
+    ),
+    "late-not-rolled-up": Mutant(
+        "marks of late readings are removed, and nothing is computed again",
+        ("disorder",),
+        "misrolled",
+        late_not_rolled_up,
+    ),
     "ack-on-exception": Mutant(
         "a flush that failed counts as stored", ("sessions-ended",), "missing", ack_on_exception
     ),

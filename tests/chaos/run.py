@@ -213,6 +213,14 @@ class Run:
         """Wait until all that is in the log is stored, and all that was forwarded came home."""
         eventually(self._drained, f"what is stored, {self.watch.stored}, to reach the log's end", patience_s)
 
+    def roll_up(self) -> None:
+        """Wait until what came late to closed buckets is in the rollups: nothing excuses them then."""
+        eventually(self._rolled_up, "what came late to be in the rollups")
+
+    def _rolled_up(self) -> bool:
+        with self.connect() as session:
+            return session.execute("SELECT waiting FROM rollup_state").fetchone() == (0,)
+
     def _drained(self) -> bool:
         ends = self.log_ends()
         if {number: self.watch.stored.get(number, 0) for number in ends} != ends:
