@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Identifier
 
 from jobs.verify.log import Log
 from jobs.verify.verify import verify
 from schemas.encode import encode_reading
 from schemas.rollup import decode_rollup
-from streams.core.levels import MINUTE_US
+from sinks.timescale.levels import apply_levels
+from sinks.timescale.session import Connection
+from streams.core.levels import MINUTE_US, parse_levels
 from streams.core.rollup import begin_us
 from streams.failpoints import VARIABLE, Point
 from streams.worker import pipeline_of
@@ -56,6 +58,17 @@ def test_a_late_reading_is_in_the_rollups_soon_and_another_worker_goes_on(make_i
 
     quarter = "SELECT readings FROM rollup_closed_15m"
     eventually(lambda: run.session.execute(quarter).fetchall() == [(35,)], "the quarter of an hour")
+    report = verify(run.dsn, Log(run.settings.kafka, run.topic), run.topic, pipeline_of(run.settings))
+    assert not any(report.faults.values())
+
+
+def assert_rolled_up(run: Ingest, **rows: int) -> None:
+    """Wait until all is stored and computed; levels have so many closed buckets, and all are exact."""
+    run.drained()
+    eventually(lambda: bool(run.one("SELECT waiting = 0 FROM rollup_state")), "what is dirty to be computed")
+    for level, count in rows.items():
+        table = Identifier(f"rollup_closed_{level.lstrip('_')}")
+        assert run.session.execute(SQL("SELECT count(*) FROM {}").format(table)).fetchone() == (count,)
     report = verify(run.dsn, Log(run.settings.kafka, run.topic), run.topic, pipeline_of(run.settings))
     assert not any(report.faults.values())
 
@@ -122,3 +135,28 @@ def test_whoever_reads_the_topic_ends_with_the_last_revision_of_each_bucket(make
     fields = "series_id", "level", "time", "revision", "readings"
     assert {(*(row[name] for name in fields), row["values"]["sum"]) for row in told} == stored
     assert {row["level"] for row in told if row["revision"]} == {"1m", "15m", "1h"}
+
+
+def test_levels_change_under_a_worker_and_for_the_one_that_follows(
+    writer: Connection, make_ingest: MakeIngest
+) -> None:
+    levels = "10s,1m,5m,15m,1h,1d"
+    run = make_ingest(partitions=1, message_timestamp_type="CreateTime")
+    worker = run.worker()
+    for second in range(0, 300, 20):
+        send(run, second, float(second))
+    run.drained()
+    assert "and not of 10s" in apply_levels(run.dsn, parse_levels(levels))
+    for second in range(300, 780, 20):
+        send(run, second, float(second))
+    send(run, 45, 1000.0, at_second=780)
+    assert_rolled_up(run, _10s=38, _1m=12, _5m=2)
+    assert worker.stop() == 0
+
+    behind = run.worker()
+    eventually(lambda: behind.said("keeps rollups of 10s, 1m, 5m, 15m"), "its words about the levels")
+    assert behind.stop() == 0
+    run.worker(STREAMGAUGE_ROLLUP_LEVELS=levels)
+    for second in range(780, 1280, 20):
+        send(run, second, float(second))
+    assert_rolled_up(run, _10s=62, _1m=20, _5m=4, _15m=1)
