@@ -325,7 +325,7 @@ BEGIN
 
     FOR removed IN
         SELECT width_s, name, (SELECT min(wider) FROM unnest(wanted_s) AS wider WHERE wider > width_s) AS above_s
-        FROM rollup_levels WHERE width_s <> ALL (wanted_s)
+        FROM rollup_levels WHERE width_s <> ALL (wanted_s) ORDER BY width_s DESC -- views are made of narrower ones
     LOOP
         EXECUTE format('SELECT EXISTS (SELECT FROM rollup_closed_%s)', removed.name) INTO has_row;
         IF has_row THEN
@@ -385,6 +385,101 @@ COMMENT ON VIEW rollup_state IS 'What of the closed buckets waits to be computed
 COMMENT ON COLUMN rollup_state.waiting IS 'How many marks; at most 100,000 are counted';
 COMMENT ON COLUMN rollup_state.waiting_since IS 'When the oldest of them was set; NULL when nothing waits';
 
+CREATE TABLE metrics (
+    tenant         text NOT NULL DEFAULT 'default',
+    metric         text NOT NULL,
+    unit           text CONSTRAINT unit_is_ucum CHECK (unit ~ '^[!-~]+$'),
+    kind           text NOT NULL DEFAULT 'gauge' CONSTRAINT kind_is_known CHECK (kind IN ('gauge', 'counter', 'state')),
+    lowest         double precision,
+    highest        double precision,
+    expected_every interval CONSTRAINT expected_every_is_positive CHECK (expected_every > INTERVAL '0'),
+    PRIMARY KEY (tenant, metric),
+    CONSTRAINT range_has_values CHECK (lowest <= highest)
+);
+
+COMMENT ON TABLE metrics IS 'What is known of metrics beside their readings; the owner of the database fills it';
+COMMENT ON COLUMN metrics.tenant IS 'Whose metric it is';
+COMMENT ON COLUMN metrics.metric IS 'Its name, as in table series';
+COMMENT ON COLUMN metrics.unit IS 'What the values count, in UCUM''s case-sensitive letters: Cel, kW.h, 1/min';
+COMMENT ON COLUMN metrics.kind IS 'gauge: goes up and down; counter: rises, and falls to 0 at a restart; state: a number that stands for a word';
+COMMENT ON COLUMN metrics.lowest IS 'No true value is lower; NULL where none is too low';
+COMMENT ON COLUMN metrics.highest IS 'No true value is higher; NULL where none is too high';
+COMMENT ON COLUMN metrics.expected_every IS 'How often a reading of each series is expected; NULL where nobody knows';
+COMMENT ON CONSTRAINT unit_is_ucum ON metrics IS 'Units of UCUM are written without spaces, in ASCII';
+
+CREATE FUNCTION gaps(since timestamptz, until timestamptz, intervals double precision DEFAULT 3)
+RETURNS TABLE (
+    series_id integer, tenant text, source text, metric text,
+    silent_from timestamptz, silent_to timestamptz, lasts interval, expected_every interval
+)
+LANGUAGE sql STABLE
+AS $$
+    SELECT s.series_id, s.tenant, s.source, s.metric, g.ts, g.next_ts, g.next_ts - g.ts, m.expected_every
+    FROM metrics AS m
+    JOIN series AS s USING (tenant, metric)
+    CROSS JOIN LATERAL (
+        SELECT ts, lead(ts) OVER (ORDER BY ts) AS next_ts
+        FROM (
+            (SELECT ts FROM readings WHERE series_id = s.series_id AND ts < since ORDER BY ts DESC LIMIT 1)
+            UNION ALL
+            SELECT ts FROM readings WHERE series_id = s.series_id AND ts >= since AND ts < until
+            UNION ALL
+            SELECT until
+        ) AS seen
+    ) AS g
+    WHERE g.next_ts - g.ts > intervals * m.expected_every
+$$;
+
+COMMENT ON FUNCTION gaps IS 'Where a series was silent for more than so many of its expected intervals, of what goes on between two times: from a reading, also one before, to the next, or to the second of both times';
+
+CREATE VIEW v_gaps AS SELECT * FROM gaps(now() - INTERVAL '1 day', now());
+
+COMMENT ON VIEW v_gaps IS 'Which series were silent for more than three of their expected intervals, in the last 24 hours; gaps(since, until, intervals) tells of other times';
+COMMENT ON COLUMN v_gaps.series_id IS 'The series, a row of table series';
+COMMENT ON COLUMN v_gaps.tenant IS 'Whose series it is';
+COMMENT ON COLUMN v_gaps.source IS 'What is measured: a machine, a sensor, a service';
+COMMENT ON COLUMN v_gaps.metric IS 'Which of its quantities';
+COMMENT ON COLUMN v_gaps.silent_from IS 'Event time of the last reading before';
+COMMENT ON COLUMN v_gaps.silent_to IS 'Event time of the next reading; now where there is none yet';
+COMMENT ON COLUMN v_gaps.lasts IS 'How long nothing was heard';
+COMMENT ON COLUMN v_gaps.expected_every IS 'How often something is expected';
+
+-- Of the widest level, whatever it is: all make up whole days.
+CREATE FUNCTION coverage(since date, until date)
+RETURNS TABLE (
+    day date, series_id integer, tenant text, source text, metric text,
+    readings bigint, expected double precision, covered double precision
+)
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format($sql$
+        WITH asked AS (
+            SELECT d.day, s.series_id, s.tenant, s.source, s.metric,
+                   extract(epoch FROM least((d.day + 1)::timestamp AT TIME ZONE 'UTC', now()) - d.day::timestamp AT TIME ZONE 'UTC')
+                   / extract(epoch FROM m.expected_every) AS expected
+            FROM metrics AS m
+            JOIN series AS s USING (tenant, metric)
+            CROSS JOIN (SELECT $1 + nth FROM generate_series(0, $2 - $1 - 1) AS nth) AS d (day)
+            WHERE m.expected_every IS NOT NULL AND d.day::timestamp AT TIME ZONE 'UTC' < now()
+        ), heard AS (
+            SELECT (r.bucket AT TIME ZONE 'UTC')::date AS day, r.tenant, r.source, r.metric,
+                   sum(r.readings - r.bad)::bigint AS readings
+            FROM rollup_%s AS r
+            WHERE r.bucket >= $1::timestamp AT TIME ZONE 'UTC' AND r.bucket < $2::timestamp AT TIME ZONE 'UTC'
+            GROUP BY 1, 2, 3, 4
+        )
+        SELECT a.day, a.series_id, a.tenant, a.source, a.metric, coalesce(h.readings, 0),
+               a.expected::float8, least(1, coalesce(h.readings, 0) / a.expected)::float8
+        FROM asked AS a LEFT JOIN heard AS h USING (day, tenant, source, metric)
+    $sql$, (SELECT name FROM rollup_levels ORDER BY width_s DESC LIMIT 1)) USING since, until;
+END
+$$;
+
+COMMENT ON FUNCTION coverage IS 'How many of the readings that are expected of each series on each day (UTC) have come and are not bad, the second day excluded; of today, those until now';
+
 GRANT DELETE ON dirty_buckets TO streamgauge_writer;
 GRANT SELECT ON rollup_marks, rollup_levels TO streamgauge_writer;
+GRANT SELECT ON metrics, rollup_levels, v_gaps TO streamgauge_reader;
+GRANT EXECUTE ON FUNCTION gaps, coverage TO streamgauge_reader;
 GRANT SELECT ON rollup_state TO streamgauge_reader, streamgauge_writer;

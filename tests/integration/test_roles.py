@@ -24,7 +24,10 @@ READER = {
     "pipeline_progress": "r",
     "outbox_state": "r",
     "late_readings": "r",
-    **dict.fromkeys(("rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d", "rollup_state"), "r"),
+    **dict.fromkeys(
+        ("rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d", "rollup_state", "rollup_levels"), "r"
+    ),
+    **dict.fromkeys(("metrics", "v_gaps"), "r"),
 }
 WRITER = {
     "readings": "ar",
@@ -86,7 +89,7 @@ def functions(database: str, role: str) -> set[str]:
 
 def test_analysts_read_what_is_documented_for_them_and_nothing_else(database: str) -> None:
     assert rights(database, "streamgauge_reader") == READER
-    assert functions(database, "streamgauge_reader") == set()
+    assert functions(database, "streamgauge_reader") == {"gaps", "coverage"}
 
 
 def test_workers_write_what_they_need_and_delete_nothing(database: str) -> None:

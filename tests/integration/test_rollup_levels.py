@@ -83,3 +83,11 @@ def test_a_level_is_given_up_only_when_it_has_no_rows_and_those_above_are_kept(
     while refresh_some(writer):
         pass
     assert rows_of(writer, LEVELS[3]).readings.tolist() == [2]
+
+
+def test_several_levels_are_given_up_at_once(database: str, writer: Connection) -> None:
+    apply_levels(database, parse_levels("1m,4h"))
+    assert levels_lacking(database, parse_levels("1m,4h")) == ""
+    history = History(writer, 0, parse_levels("1m,4h"))
+    history.flush(reading(50, 1.0), START_US + DAY_US)
+    assert rows_of(writer, Level.of(4 * HOUR_US)).readings.tolist() == [1]
