@@ -385,6 +385,55 @@ COMMENT ON VIEW rollup_state IS 'What of the closed buckets waits to be computed
 COMMENT ON COLUMN rollup_state.waiting IS 'How many marks; at most 100,000 are counted';
 COMMENT ON COLUMN rollup_state.waiting_since IS 'When the oldest of them was set; NULL when nothing waits';
 
+-- Whoever reads the new topic goes on where the old one ended: otherwise all that is stored would be released,
+-- and closed, once more. Where both were read, what one of them had not closed is computed.
+CREATE FUNCTION move_homes(old_topic text, new_topic text)
+RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    moved bigint;
+BEGIN
+    LOCK TABLE progress IN EXCLUSIVE MODE;
+    CREATE TEMP TABLE behind ON COMMIT DROP AS
+    SELECT s.series_id, coalesce(p.released_to, '-infinity') AS from_ts, p.furthest AS to_ts
+    FROM (
+        SELECT *, max(released_to) OVER (PARTITION BY partition) AS furthest
+        FROM progress WHERE topic IN (old_topic, new_topic)
+    ) AS p
+    JOIN series AS s ON s.home_topic = p.topic AND s.home_partition = p.partition
+    WHERE p.released_to IS DISTINCT FROM p.furthest;
+
+    INSERT INTO dirty_buckets (series_id, bucket)
+    SELECT DISTINCT b.series_id, date_bin('1 minute', r.ts, 'epoch')
+    FROM behind AS b
+    JOIN readings AS r ON r.series_id = b.series_id AND r.ts < b.to_ts
+     AND r.ts >= date_bin(make_interval(secs => (SELECT min(width_s) FROM rollup_levels)), b.from_ts, 'epoch');
+    INSERT INTO dirty_buckets (series_id, bucket, width_s)
+    SELECT b.series_id, date_bin(make_interval(secs => l.width_s), b.from_ts, 'epoch'), l.width_s
+    FROM behind AS b CROSS JOIN rollup_levels AS l
+    WHERE isfinite(b.from_ts) AND l.width_s > (SELECT min(width_s) FROM rollup_levels);
+
+    INSERT INTO progress AS p
+        (topic, partition, epoch, next_offset, owner, session, log_clock, clock_era, watermark, released_to)
+    SELECT new_topic, partition, 1, 0, owner, session, log_clock, clock_era, watermark, released_to
+    FROM progress WHERE topic = old_topic
+    ON CONFLICT (topic, partition) DO UPDATE
+    SET epoch = p.epoch + 1,
+        log_clock = coalesce(p.log_clock, excluded.log_clock),
+        clock_era = CASE WHEN p.log_clock IS NULL THEN excluded.clock_era ELSE p.clock_era END,
+        watermark = greatest(p.watermark, excluded.watermark),
+        released_to = greatest(p.released_to, excluded.released_to);
+    UPDATE progress SET epoch = epoch + 1 WHERE topic = old_topic;
+    UPDATE series SET home_topic = new_topic WHERE home_topic = old_topic;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    DROP TABLE behind;
+    RETURN moved;
+END
+$$;
+
+COMMENT ON FUNCTION move_homes IS 'Give the series of one topic a home on another, which has as many partitions, and have it go on where that one is in event time; returns how many series';
+
 CREATE TABLE metrics (
     tenant         text NOT NULL DEFAULT 'default',
     metric         text NOT NULL,
