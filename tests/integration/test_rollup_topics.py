@@ -66,28 +66,22 @@ def test_the_new_topic_goes_on_where_the_old_one_was(database: str, writer: Conn
 def test_what_either_had_not_closed_is_computed_where_both_were_read(
     database: str, writer: Connection, ahead_us: int
 ) -> None:
-    """Of the first two series the old topic has told, of the third the new one."""
-    history = History(writer, 0)
+    """Series 3 has its home on the new topic, which is ahead or behind."""
+    old, new = History(writer, 0), History(writer, 1)
     mark_us = START_US + 3 * HOUR_US // 2 + 10_000_000
-    first_us, last_us = sorted((mark_us, mark_us + ahead_us))
-    points = history.points(400, START_US, last_us + HOUR_US)
-    is_behind = (points.series_id == 3) == (ahead_us < 0)
+    points = old.points(400, START_US, mark_us + 4 * HOUR_US)
+    old.flush(points.take(points.series_id != 3), mark_us)
+    new.flush(points.take(points.series_id == 3), mark_us + ahead_us)
     with psycopg.connect(database, autocommit=True) as owner:
         owner.execute("UPDATE series SET home_topic = 'renamed' WHERE series_id = 3")
         owner.execute("INSERT INTO progress VALUES ('renamed', 0, 1, 0, 'me', 'me')")
-        history.flush(points, first_us)
-        held = history.held
-        history.held = held.take(~is_behind[points.time_us >= first_us])
-        history.flush(Points.concat([]), last_us)
-        behind = held.take(is_behind[points.time_us >= first_us])
-        history.held = Points.concat([history.held, behind])
-        owner.execute("UPDATE progress SET released_to = %s", (timestamp(mark_us),))
-        owner.execute(
-            "UPDATE progress SET released_to = %s WHERE topic = 'renamed'", (timestamp(mark_us + ahead_us),)
-        )
+        for name, history in (("readings", old), ("renamed", new)):
+            released_to = timestamp(history.released_us)
+            owner.execute("UPDATE progress SET released_to = %s WHERE topic = %s", (released_to, name))
         owner.execute(MOVE)
 
-    go_on(writer, history, last_us)
+    old.stored, old.held = Points.concat([old.stored, new.stored]), Points.concat([old.held, new.held])
+    go_on(writer, old, max(old.released_us, new.released_us))
 
 
 def test_workers_go_on_with_a_topic_of_another_name(
