@@ -342,6 +342,7 @@ BEGIN
         DELETE FROM dirty_buckets WHERE width_s = removed.width_s;
         DELETE FROM rollup_levels WHERE width_s = removed.width_s;
     END LOOP;
+    UPDATE dirty_buckets SET width_s = 0 WHERE width_s = wanted_s[1]; -- made of readings from now on
 END
 $$;
 

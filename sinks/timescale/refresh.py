@@ -156,8 +156,9 @@ class Revision(NamedTuple):
 def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TOLD) -> list[Refreshed]:
     """Compute the oldest dirty buckets of each level again; return what was done.
 
-    One transaction a level. Returns nothing where none is left that is closed, or another session is at it,
-    or readings are to be dropped since it began.
+    One transaction a level, and none for those above one where marks may be left: they are made of all of it,
+    or of nothing. Returns nothing where none is left that is closed, or another session is at it, or readings
+    are to be dropped since it began.
     """
     session.execute(_PREPARE)
     levels = read_levels(session)
@@ -171,6 +172,8 @@ def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TO
             if kept_from_us(session) != since_us:
                 raise Rollback  # what was read may have been dropped meanwhile
             done += some
+        if some and some[0].marks >= most:
+            break
     return done
 
 

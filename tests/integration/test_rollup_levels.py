@@ -85,6 +85,23 @@ def test_a_level_is_given_up_only_when_it_has_no_rows_and_those_above_are_kept(
     assert rows_of(writer, LEVELS[3]).readings.tolist() == [2]
 
 
+def test_what_waits_is_computed_where_the_lowest_level_is_given_up(database: str, writer: Connection) -> None:
+    history = History(writer, 0)
+    history.flush(history.points(100, START_US, START_US + HOUR_US), START_US + DAY_US)
+    history.flush(reading(10.0005, 1.0), START_US + DAY_US)
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("UPDATE dirty_buckets SET width_s = 900")
+        owner.execute("TRUNCATE rollup_closed_1m")
+    apply_levels(database, parse_levels("15m,1h,1d"))
+    while refresh_some(writer):
+        pass
+
+    whole = in_order(history.stored)
+    assert writer.execute("SELECT count(*) FROM dirty_buckets").fetchall() == [(0,)]
+    for level in LEVELS[1:]:
+        assert_same(rows_of(writer, level), aggregate(whole, level.width_us))
+
+
 def test_several_levels_are_given_up_at_once(database: str, writer: Connection) -> None:
     apply_levels(database, parse_levels("1m,4h"))
     assert levels_lacking(database, parse_levels("1m,4h")) == ""

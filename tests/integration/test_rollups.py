@@ -188,6 +188,26 @@ def test_what_comes_out_the_same_is_not_a_revision(writer: Connection) -> None:
     assert writer.execute("SELECT count(*) FROM dirty_buckets").fetchall() == [(0,)]
 
 
+def test_a_level_is_computed_when_all_below_it_is(database: str, writer: Connection) -> None:
+    history = History(writer, 0)
+    history.flush(history.points(300, START_US, START_US + 2 * HOUR_US), START_US + DAY_US)
+    with psycopg.connect(database, autocommit=True) as owner:
+        # As if minutes were kept only since now, the others from before.
+        owner.execute("TRUNCATE rollup_closed_1m")
+        owner.execute(
+            "INSERT INTO dirty_buckets (series_id, bucket)"
+            " SELECT DISTINCT series_id, date_bin('1 minute', ts, 'epoch') FROM readings"
+        )
+        owner.execute(
+            "INSERT INTO dirty_buckets (series_id, bucket, width_s) SELECT series_id, bucket, 900 FROM rollup_closed_15m"
+        )
+    while refresh_some(writer, most=10):
+        quarters = rows_of(writer, LEVELS[1])
+        assert_same(quarters, aggregate(in_order(history.stored), LEVELS[1].width_us))
+
+    assert misrolled(database) == {}
+
+
 def test_one_session_at_a_time_computes(database: str, writer: Connection) -> None:
     history = History(writer, 0)
     history.flush(reading(50, 1.0), START_US + DAY_US)
