@@ -99,6 +99,9 @@ class Observer:
             "marks of days whose readings may be dropped: their buckets stay as they are",
             registry=registry,
         )
+        self._rollups_failed = Counter(
+            "streamgauge_rollups_failed", "times that this worker could not compute any", registry=registry
+        )
         self._partitions_held = Gauge(
             "streamgauge_partitions_held", "partitions this worker reads", registry=registry
         )
@@ -129,6 +132,10 @@ class Observer:
             self._rollups_refreshed.labels(level).inc(marks)
             self._rollups_revised.labels(level).inc(revised)
             self._rollups_given_up.inc(given_up)
+
+    def refresh_failed(self) -> None:
+        """Count one time that nothing could be computed again."""
+        self._rollups_failed.inc()
 
     def stored(self, parts: Iterable[Part], written: Written) -> None:
         """Count one committed transaction."""

@@ -115,6 +115,7 @@ class Worker:
             self.owner_id,
             told_of(settings),
             count=self._observer.refreshed,
+            fail=self._observer.refresh_failed,
             tell=self._observer.rollups,
         )
         url = await self._pages.start(settings.metrics_host, settings.metrics_port)

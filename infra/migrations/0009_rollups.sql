@@ -435,6 +435,29 @@ $$;
 
 COMMENT ON FUNCTION move_homes IS 'Give the series of one topic a home on another, which has as many partitions, and have it go on where that one is in event time; returns how many series';
 
+-- Whoever computes rollups owns no partition, and a transaction of its may take long. It is taken for stopped when
+-- the database has waited for it, and for nothing else, for as long as for a client between two statements.
+CREATE OR REPLACE FUNCTION end_abandoned_sessions(former text DEFAULT NULL) RETURNS bigint
+LANGUAGE sql
+AS $$
+    SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 2000))
+    FROM pg_stat_activity
+    WHERE datname = current_database()
+      AND usename = current_user
+      AND pid <> pg_backend_pid()
+      AND application_name LIKE 'streamgauge/%'
+      AND CASE WHEN application_name LIKE 'streamgauge/rollups/%' THEN
+          xact_start IS NOT NULL AND wait_event_type = 'Client'
+          AND query_start < clock_timestamp() - INTERVAL '10 seconds'
+      ELSE
+          xact_start < clock_timestamp() - INTERVAL '3 seconds'
+          AND (application_name IN (former, current_setting('application_name'))
+               OR NOT EXISTS (SELECT FROM progress WHERE session = application_name))
+      END
+$$;
+
+COMMENT ON FUNCTION end_abandoned_sessions IS 'End long transactions of worker sessions that own no partition, are the caller''s own earlier ones, or are named, and those of refreshers of rollups that are stopped; returns how many';
+
 CREATE TABLE metrics (
     tenant         text NOT NULL DEFAULT 'default',
     metric         text NOT NULL,

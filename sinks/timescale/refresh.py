@@ -8,7 +8,7 @@ Of days whose readings may be dropped nothing is computed from readings: their b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import LiteralString, NamedTuple
 
 import numpy as np
@@ -30,18 +30,15 @@ from sinks.timescale.rollups import (
     read_levels,
 )
 from sinks.timescale.session import Connection
+from sinks.timescale.slices import read_sliced
 from sinks.timescale.times import timestamp
-from streams.core.aggregate import Aggregates, aggregate, coarsen
+from streams.core.aggregate import Aggregates, aggregate, coarsen, merge
 from streams.core.batch import NEVER_US, Bools, Int32, Int64
 from streams.core.deduplicate import series_time_order
 from streams.core.levels import MINUTE_US
 
 BATCH = 100_000
-"""Marks taken in one transaction."""
-
-PARTS_AT_ONCE = 120_000
-READING_US = 1_000_000
-"""About so many parts are read at once, readings taken to be a second apart: memory for them is bounded."""
+"""Most marks that are taken in one transaction."""
 
 OF_READINGS_S = 0
 """Width of the marks of minutes that a reading fell into."""
@@ -56,7 +53,7 @@ _PREPARE = """
     SET enable_hashjoin TO off;
     SET enable_mergejoin TO off;
     CREATE TEMP TABLE IF NOT EXISTS dirty_now (
-        series_id integer, begins timestamptz, ends timestamptz, portion integer
+        series_id integer, begins timestamptz, ends timestamptz
     ) ON COMMIT DELETE ROWS
 """
 # Rows are found by where they are: nobody moves them, and a join would read all marks for each batch.
@@ -76,28 +73,31 @@ _TAKE: LiteralString = """
 """
 _TAKEN: LiteralString = "SELECT series_id, bucket FROM taken"
 _TAKEN_TYPES = {"series_id": ">i4", "bucket": ">i8"}
-_SPANS = "dirty_now (series_id, begins, ends, portion)"
-_SPAN = layout(series_id=">i4", begins=">i8", ends=">i8", portion=">i4")
+_SPANS = "dirty_now (series_id, begins, ends)"
+_SPAN = layout(series_id=">i4", begins=">i8", ends=">i8")
 
 # OFFSET 0 keeps the planner from reading all that a series has between the first span and the last.
 _READINGS: LiteralString = """
     SELECT found.* FROM dirty_now AS dirty
     CROSS JOIN LATERAL (
         SELECT series_id, ts, value, quality FROM readings
-        WHERE series_id = dirty.series_id AND ts >= dirty.begins AND ts < dirty.ends AND ts >= %s AND ts < %s
+        WHERE series_id = dirty.series_id AND ts >= dirty.begins AND ts < dirty.ends
+          AND ts >= %(from)s AND ts < %(to)s
         OFFSET 0
     ) AS found
-    WHERE dirty.portion = %s
+    WHERE dirty.ends > %(from)s AND dirty.begins < %(to)s
+    LIMIT %(most)s
 """
 _ROWS = SQL("""
     SELECT found.* FROM dirty_now AS dirty
     CROSS JOIN LATERAL (
         SELECT {columns} FROM {table} AS r
         WHERE r.series_id = dirty.series_id AND r.bucket >= dirty.begins AND r.bucket < dirty.ends
-          AND r.bucket >= %s AND r.bucket < %s
+          AND r.bucket >= %(from)s AND r.bucket < %(to)s
         OFFSET 0
     ) AS found
-    WHERE dirty.portion = %s
+    WHERE dirty.ends > %(from)s AND dirty.begins < %(to)s
+    LIMIT %(most)s
 """)
 _REMOVE = SQL("""
     WITH removed AS (
@@ -137,12 +137,11 @@ class RollupState(NamedTuple):
 
 
 class Spans(NamedTuple):
-    """Dirty buckets of series, adjacent ones as one span of time; those of a portion are computed at once."""
+    """Dirty buckets of series, adjacent ones as one span of time."""
 
     series_id: Int32
     begins_us: Int64
     ends_us: Int64
-    portion: Int64
 
 
 class Revision(NamedTuple):
@@ -200,7 +199,7 @@ def _refresh(
     if given_up == len(taken):
         return [Refreshed(level.name, given_up, 0, given_up)]
     width_us = _marked_us(level, below)
-    spans = spans_of(series_id[has_parts], bucket_us[has_parts], width_us, _portion(width_us, below))
+    spans = spans_of(series_id[has_parts], bucket_us[has_parts], width_us)
     _set_spans(session, spans)
     rows = _computed(session, level, below, spans)
     done = [Refreshed(level.name, len(taken), _store(session, levels, spans, rows, told), given_up)]
@@ -232,35 +231,32 @@ def _store(session: Connection, levels: Sequence[Level], spans: Spans, rows: Agg
     return len(changed.readings)
 
 
-def spans_of(series_id: Int32, bucket_us: Int64, width_us: int, portion: int) -> Spans:
-    """Return the spans of marks, which may be repeated and in any order; ``portion`` of them belong together.
+def spans_of(series_id: Int32, bucket_us: Int64, width_us: int) -> Spans:
+    """Return the spans of marks, which may be repeated and in any order.
 
-    >>> spans = spans_of(np.array([7, 7, 7]), np.array([120, 0, 60]), width_us=60, portion=2)
-    >>> spans.begins_us.tolist(), spans.ends_us.tolist(), spans.portion.tolist()
-    ([0, 120], [120, 180], [0, 1])
+    >>> spans = spans_of(np.array([7, 7, 7]), np.array([180, 0, 60]), width_us=60)
+    >>> spans.begins_us.tolist(), spans.ends_us.tolist()
+    ([0, 180], [120, 240])
     """
     bucket_us = bucket_us // width_us * width_us
     order = series_time_order(series_id, bucket_us)
     series_id, bucket_us = series_id[order], bucket_us[order]
     is_apart = (np.diff(series_id) != 0) | (np.diff(bucket_us) > width_us)
-    is_new = (np.diff(series_id) != 0) | (np.diff(bucket_us) != 0)
-    place = np.append(0, np.cumsum(is_new))
-    begins = np.append(True, is_apart | (is_new & (place[1:] % portion == 0)))
-    starts = np.flatnonzero(begins)
-    ends = np.append(starts[1:], len(begins)) - 1
-    return Spans(series_id[starts], bucket_us[starts], bucket_us[ends] + width_us, place[starts] // portion)
+    starts = np.flatnonzero(np.append(True, is_apart))
+    ends = np.append(starts[1:], len(order)) - 1
+    return Spans(series_id[starts], bucket_us[starts], bucket_us[ends] + width_us)
 
 
 def whole_spans(spans: Spans, width_us: int) -> Spans:
     """Return the part of spans that buckets of a coarser level make up, each of which lies in one as a whole.
 
-    >>> spans = whole_spans(Spans(*(np.array([each]) for each in (7, 60, 300, 0))), width_us=120)
+    >>> spans = whole_spans(Spans(*(np.array([each]) for each in (7, 60, 300))), width_us=120)
     >>> spans.begins_us.tolist(), spans.ends_us.tolist()
     ([120], [240])
     """
     begins_us, ends_us = -(-spans.begins_us // width_us) * width_us, spans.ends_us // width_us * width_us
     some = begins_us < ends_us
-    return Spans(spans.series_id[some], begins_us[some], ends_us[some], spans.portion[some])
+    return Spans(spans.series_id[some], begins_us[some], ends_us[some])
 
 
 def is_within(spans: Spans, series_id: Int32, time_us: Int64) -> Bools:
@@ -304,12 +300,6 @@ def _marked_us(level: Level, below: Level | None) -> int:
     return level.width_us if below is not None else max(level.width_us, MINUTE_US)
 
 
-def _portion(width_us: int, below: Level | None) -> int:
-    """Return how many marks are computed at once."""
-    part_us = READING_US if below is None else below.width_us
-    return max(1, PARTS_AT_ONCE * part_us // width_us)
-
-
 def _take(session: Connection, level: Level, below: Level | None, most: int) -> Rows:
     arguments = {
         "width_s": OF_READINGS_S if below is None else level.width_us // 1_000_000,
@@ -321,34 +311,32 @@ def _take(session: Connection, level: Level, below: Level | None, most: int) -> 
 
 def _set_spans(session: Connection, spans: Spans) -> None:
     rows = np.repeat(_SPAN, len(spans.series_id))
-    rows["series_id"], rows["portion"] = spans.series_id, spans.portion
+    rows["series_id"] = spans.series_id
     rows["begins"], rows["ends"] = spans.begins_us - POSTGRES_EPOCH_US, spans.ends_us - POSTGRES_EPOCH_US
     session.execute("TRUNCATE dirty_now")
     copy_rows(session, _SPANS, rows)
 
 
-def _between(spans: Spans) -> tuple[datetime, datetime]:
-    return timestamp(int(spans.begins_us.min())), timestamp(int(spans.ends_us.max()))
-
-
 def _computed(session: Connection, level: Level, below: Level | None, spans: Spans) -> Aggregates:
     """Return the rows of the buckets that were taken, as far as there is something to make them from."""
-    made = []
-    for portion in range(int(spans.portion[-1]) + 1):
-        asked = (*_between(spans), portion)
+
+    def read(from_us: int, to_us: int, most: int) -> Rows:
+        asked = {"from": timestamp(from_us), "to": timestamp(to_us), "most": most}
         if below is None:
-            points = decode_points(read_rows(session, _READINGS, asked, **POINT_TYPES))
-            made.append(aggregate(points, level.width_us))
-        else:
-            parts = decode_rollups(read_rows(session, of_rows(_ROWS, below), asked, **TYPES))
-            made.append(coarsen(parts, level.width_us))
-    return Aggregates.concat(made)
+            return read_rows(session, _READINGS, asked, **POINT_TYPES)
+        return read_rows(session, of_rows(_ROWS, below), asked, **TYPES)
+
+    parts = read_sliced(read, int(spans.begins_us.min()), int(spans.ends_us.max()), level.width_us)
+    if below is None:
+        return merge([aggregate(decode_points(part), level.width_us) for part in parts])
+    return merge([coarsen(decode_rollups(part), level.width_us) for part in parts])
 
 
 def _removed(session: Connection, level: Level, spans: Spans) -> tuple[Aggregates, Int32]:
     """Remove what is stored of these spans, and return it with its revisions."""
     remove = of_rows(_REMOVE, level, *REVISION)
-    old = read_rows(session, _REMOVED, _between(spans), remove, **TYPES, **REVISION)
+    between = timestamp(int(spans.begins_us.min())), timestamp(int(spans.ends_us.max()))
+    old = read_rows(session, _REMOVED, between, remove, **TYPES, **REVISION)
     old = old[series_time_order(old["series_id"], old["bucket"])]
     return decode_rollups(old), old["revision"].astype(np.int32)
 

@@ -1,7 +1,8 @@
 """Closed buckets told on Kafka: one message for each revision of each, in the outbox of who stored it.
 
-The key names the bucket, so that a compacted topic keeps the last revision. A revision is stored after
-the one before was committed, and the outbox is sent in order: so the last to arrive is the highest.
+The key names the bucket, so that a compacted topic keeps a revision of each. Mostly that is the highest: a
+revision is stored after the one before was committed. But the outbox may be sent by two relays for a
+moment, where one was taken for dead. Whoever reads keeps the highest ``revision``, not the last.
 """
 
 from __future__ import annotations
@@ -68,10 +69,12 @@ def tell(session: Connection, level: Level, rows: Aggregates, revision: Int32, t
 def messages(
     level: str, rows: Aggregates, revisions: Int32, names: Names
 ) -> Iterator[tuple[str, bytes, bytes]]:
-    """Yield event id, key and value of the message of each row."""
+    """Yield event id, key and value of the message of each row, but for series that are deleted."""
     columns = (column.tolist() for column in rows)
     for revision, row in zip(revisions.tolist(), zip(*columns, strict=True), strict=True):
         series_id, time_us, readings, bad, *values = row
+        if series_id not in names:
+            continue
         tenant, source, metric = names[series_id]
         key = f"{series_id}/{level}/{time_us}"
         value = {

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from jobs.verify import rollups as verified
 from schemas.encode import BAD, GOOD
+from sinks.timescale import refresh, rollups
 from sinks.timescale.levels import apply_levels
 from sinks.timescale.refresh import Refreshed, refresh_some
 from sinks.timescale.rollups import (
     Level,
 )
 from sinks.timescale.session import Connection, connect
+from sinks.timescale.slices import read_sliced
 from sinks.timescale.times import timestamp
 from streams.core.aggregate import aggregate
 from streams.core.batch import Points
@@ -39,10 +44,17 @@ SOME_LEVELS = ["1m,15m,1h,1d", "10s,1m,1h", "15m,1d"]
 
 
 @pytest.mark.parametrize("levels", SOME_LEVELS)
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "at_once"), [(0, 100_000), (1, 3)])
 def test_after_any_history_rollups_are_what_all_readings_make(
-    database: str, writer: Connection, levels: str, seed: int
+    database: str,
+    writer: Connection,
+    levels: str,
+    seed: int,
+    at_once: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for module in (refresh, rollups, verified):
+        monkeypatch.setattr(module, "read_sliced", partial(read_sliced, most=at_once))
     widths_us = parse_levels(levels)
     apply_levels(database, widths_us)
     history = History(writer, seed, widths_us)
@@ -199,7 +211,8 @@ def test_a_level_is_computed_when_all_below_it_is(database: str, writer: Connect
             " SELECT DISTINCT series_id, date_bin('1 minute', ts, 'epoch') FROM readings"
         )
         owner.execute(
-            "INSERT INTO dirty_buckets (series_id, bucket, width_s) SELECT series_id, bucket, 900 FROM rollup_closed_15m"
+            "INSERT INTO dirty_buckets (series_id, bucket, width_s)"
+            " SELECT series_id, bucket, 900 FROM rollup_closed_15m"
         )
     while refresh_some(writer, most=10):
         quarters = rows_of(writer, LEVELS[1])
@@ -232,3 +245,15 @@ def test_a_flush_does_not_wait_for_whoever_computes(database: str, writer: Conne
         another.execute("COMMIT")
     assert refresh_some(writer) == ALL_REVISED
     assert rows_of(writer, LEVELS[0]).readings.tolist() == [3, 1]
+
+
+def test_a_long_batch_is_not_taken_for_a_dead_worker(database: str) -> None:
+    with connect(as_writer(database), "gone") as gone, connect(as_writer(database), "rollups/me") as busy:
+        gone.execute("BEGIN")
+        busy.execute("BEGIN")
+        busy.execute("SELECT pg_sleep(3.5)")
+        with connect(as_writer(database), "another"):
+            pass
+        assert busy.execute("SELECT 1").fetchall() == [(1,)]
+        with pytest.raises(psycopg.OperationalError):
+            gone.execute("SELECT 1")

@@ -25,3 +25,5 @@ def test_what_waits_and_what_was_computed_again_is_counted_by_level() -> None:
     ):
         assert registry.get_sample_value(f"streamgauge_rollups_{name}_total", {"level": level}) == count
     assert registry.get_sample_value("streamgauge_rollups_given_up_total") == 2
+    observer.refresh_failed()
+    assert registry.get_sample_value("streamgauge_rollups_failed_total") == 1

@@ -15,42 +15,35 @@ MARKS = st.lists(st.tuples(st.integers(1, 3), st.integers(-3, 40)), min_size=1, 
 KEYS = st.sets(st.tuples(st.integers(1, 3), st.integers(0, 6)))
 
 
-@given(marks=MARKS, in_one=st.sampled_from([1, 4]), portion=st.integers(1, 9))
-def test_spans_are_the_buckets_that_are_marked_each_once(
-    marks: list[tuple[int, int]], in_one: int, portion: int
-) -> None:
+@given(marks=MARKS, in_one=st.sampled_from([1, 4]))
+def test_spans_are_the_buckets_that_are_marked_each_once(marks: list[tuple[int, int]], in_one: int) -> None:
     series, minutes = (np.array(column) for column in zip(*marks, strict=True))
     width_us = in_one * 60
-    spans = spans_of(series.astype(np.int32), minutes * 60, width_us, portion)
+    spans = spans_of(series.astype(np.int32), minutes * 60, width_us)
 
     covered = [
         (series_id, bucket_us)
-        for series_id, begins_us, ends_us, _ in zip(*(column.tolist() for column in spans), strict=True)
+        for series_id, begins_us, ends_us in zip(*(column.tolist() for column in spans), strict=True)
         for bucket_us in range(begins_us, ends_us, width_us)
     ]
     assert covered == sorted({(series_id, 60 * at // width_us * width_us) for series_id, at in marks})
-    assert [number // portion for number in range(len(covered))] == [
-        number
-        for begins_us, ends_us, number in zip(*(column.tolist() for column in spans[1:]), strict=True)
-        for _ in range(begins_us, ends_us, width_us)
-    ]
 
 
 def minutes_of(spans: Spans) -> set[tuple[int, int]]:
     """Return the series and minutes that spans are made of."""
     return {
         (series_id, at)
-        for series_id, begins_us, ends_us, _ in zip(*(column.tolist() for column in spans), strict=True)
+        for series_id, begins_us, ends_us in zip(*(column.tolist() for column in spans), strict=True)
         for at in range(begins_us // 60, ends_us // 60)
     }
 
 
-@given(marks=MARKS, in_one=st.integers(2, 5), portion=st.integers(1, 40))
+@given(marks=MARKS, in_one=st.integers(2, 5))
 def test_a_coarser_bucket_is_whole_where_all_of_its_time_is_in_one_span(
-    marks: list[tuple[int, int]], in_one: int, portion: int
+    marks: list[tuple[int, int]], in_one: int
 ) -> None:
     series, minutes = (np.array(column) for column in zip(*marks, strict=True))
-    spans = spans_of(series.astype(np.int32), minutes * 60, 60, portion)
+    spans = spans_of(series.astype(np.int32), minutes * 60, 60)
 
     expected = set()
     for each in zip(*spans, strict=True):
@@ -67,7 +60,7 @@ def test_a_time_is_within_a_span_of_its_own_series(
     marks: list[tuple[int, int]], asked: list[tuple[int, int]]
 ) -> None:
     series, minutes = (np.array(column) for column in zip(*marks, strict=True))
-    spans = spans_of(series.astype(np.int32), minutes * 60, 60, 1000)
+    spans = spans_of(series.astype(np.int32), minutes * 60, 60)
     keys = np.array(sorted(asked), np.int64).reshape(-1, 2)
 
     found = is_within(spans, keys[:, 0].astype(np.int32), keys[:, 1] * 60 + 59)

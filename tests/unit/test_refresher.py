@@ -21,8 +21,10 @@ WAITING = RollupState(waiting=3, oldest_s=1.5)
 class Database:
     """Stands in for the database: it does something once, and fails before as often as told."""
 
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self, failures: int = 0, problem: Exception | None = None) -> None:
         self.failures = failures
+        self.problem = problem or psycopg.OperationalError("gone\n  away")
+        self.most: list[int] = []
         self.asked = 0
         self.opened = 0
         self.is_done = threading.Event()
@@ -33,11 +35,12 @@ class Database:
         self.opened += 1
         yield self
 
-    def refresh_some(self, _: Database, told: object) -> list[Refreshed]:
+    def refresh_some(self, _: Database, most: int, told: object) -> list[Refreshed]:
         assert told is not None
+        self.most.append(most)
         self.asked += 1
         if self.asked <= self.failures:
-            raise psycopg.OperationalError("gone\n  away")
+            raise self.problem
         if self.asked == self.failures + 1:
             return DONE
         self.is_done.set()
@@ -52,11 +55,15 @@ def run(database: Database, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Refre
     monkeypatch.setattr(refresher, "refresh_some", database.refresh_some)
     monkeypatch.setattr(refresher, "read_state", lambda _: WAITING)
     monkeypatch.setattr(refresher, "TRY_AGAIN_S", 0.01)
-    thread = RollupRefresher("dsn", "me", count=counted.extend, tell=told.append)
+    failures: list[None] = []
+    thread = RollupRefresher(
+        "dsn", "me", count=counted.extend, fail=lambda: failures.append(None), tell=told.append
+    )
     thread.start()
     assert database.is_done.wait(30)
     thread.stop(30)
     assert not thread._thread.is_alive()
+    assert len(failures) == database.failures
     return counted, told
 
 
@@ -77,3 +84,40 @@ def test_it_tries_again_by_a_new_session_and_says_so_once(
     assert counted == DONE
     assert database.opened == 4
     assert caplog.messages == ["Dirty rollups wait: gone away"]
+
+
+def test_it_takes_half_as_much_after_each_failure_and_one_mark_at_least(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    database = Database(failures=12)
+    run(database, monkeypatch)
+
+    assert database.most[:12] == [1000, 500, 250, 125, 62, 31, 15, 7, 3, 1, 1, 1]
+
+
+def test_no_error_ends_the_thread(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        counted, _ = run(Database(failures=2, problem=KeyError(7)), monkeypatch)
+
+    assert counted == DONE
+    assert caplog.messages == ["Dirty rollups wait: 7"]
+    assert caplog.records[0].exc_info
+
+
+@pytest.mark.parametrize(
+    ("seconds", "marks", "then"),
+    [(0.1, 1000, 2000), (0.1, 999, 1000), (1.0, 1000, 1000), (2.5, 1000, 500), (2.5, 3, 500)],
+)
+def test_marks_are_as_many_as_take_a_moment(seconds: float, marks: int, then: int) -> None:
+    pace = refresher.Pace()
+    pace.took(seconds, marks)
+
+    assert pace.marks == then
+
+
+def test_there_is_a_most() -> None:
+    pace = refresher.Pace()
+    for _ in range(20):
+        pace.took(0.0, refresher.BATCH)
+
+    assert pace.marks == refresher.BATCH
