@@ -103,8 +103,8 @@ class Settings(BaseSettings):
     )
     rollup_levels: str = Field(
         default="1m,15m,1h,1d",
-        description="levels of rollups from the lowest on, each a multiple of the one before, and a day of"
-        " the last. `streamgauge migrate` makes them",
+        description="levels of rollups from the lowest on, of an hour at most, each a multiple of the one"
+        " before, and a day of the last. `streamgauge migrate` makes them",
     )
     rollups_topic: str = Field(
         default="telemetry.rollups",

@@ -5,7 +5,7 @@ Tables ``rollup_closed_1m`` and so on, one for each level, so that each is kept 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, LiteralString, NamedTuple
 
@@ -16,14 +16,13 @@ from psycopg.sql import SQL, Composed, Identifier
 from sinks.protocols import Partition
 from sinks.timescale.copy import POSTGRES_EPOCH_US, Rows, copy_rows, layout, read_rows
 from sinks.timescale.session import Connection
+from sinks.timescale.slices import read_sliced
 from sinks.timescale.times import timestamp
-from streams.core.aggregate import Aggregates
+from streams.core.aggregate import Aggregates, aggregate, coarsen, merge
 from streams.core.batch import NEVER_US, Int32, Int64, Points
 from streams.core.deduplicate import series_time_order
 from streams.core.levels import level_name
 from streams.core.rollup import Closing, Rollups, begin_us
-
-MOST_POINTS = 2**31 - 1
 
 
 class Level(NamedTuple):
@@ -75,7 +74,7 @@ _LEVELS = "SELECT width_s FROM rollup_levels ORDER BY width_s"
 _RELEASED: LiteralString = "SELECT series_id, ts, value, quality FROM unreleased_readings(%s, %s, %s, %s, %s)"
 _BELOW = SQL(
     "SELECT {columns} FROM {table} AS r JOIN series AS s USING (series_id)"
-    " WHERE s.home_topic = %s AND s.home_partition = %s AND r.bucket >= %s AND r.bucket < %s"
+    " WHERE s.home_topic = %s AND s.home_partition = %s AND r.bucket >= %s AND r.bucket < %s LIMIT %s"
 )
 
 
@@ -133,15 +132,40 @@ def load_rollups(session: Connection, partition: Partition, released_us: int) ->
     widths_us = [level.width_us for level in levels]
     if released_us == NEVER_US:
         return Rollups(widths_us)
-    name = (partition.topic, partition.number)
     since_us = begin_us(released_us, widths_us[0])
-    between = timestamp(since_us), timestamp(released_us)
-    points = decode_points(read_rows(session, _RELEASED, (*name, *between, MOST_POINTS), **POINT_TYPES))
-    rows = [
-        _below(session, name, below, begin_us(released_us, above.width_us), since_us)
-        for below, above in pairwise(levels)
+    lowest = [
+        aggregate(decode_points(rows), widths_us[0])
+        for rows in _sliced(session, _RELEASED, POINT_TYPES, partition, since_us, released_us, widths_us[0])
     ]
-    return Rollups(widths_us, points, rows)
+    higher = [
+        [
+            coarsen(decode_rollups(rows), above.width_us)
+            for rows in _sliced(
+                session, of_rows(_BELOW, below), TYPES, partition, from_us, since_us, below.width_us
+            )
+        ]
+        for below, above in pairwise(levels)
+        for from_us in [begin_us(released_us, above.width_us)]
+    ]
+    return Rollups(widths_us, [merge(parts) for parts in (lowest, *higher)])
+
+
+def _sliced(
+    session: Connection,
+    query: LiteralString | Composed,
+    types: Mapping[str, str],
+    partition: Partition,
+    from_us: int,
+    to_us: int,
+    unit_us: int,
+) -> Iterator[Rows]:
+    """Yield what a query finds of a partition in a time, slice by slice."""
+
+    def read(from_us: int, to_us: int, most: int) -> Rows:
+        between = timestamp(from_us), timestamp(to_us)
+        return read_rows(session, query, (partition.topic, partition.number, *between, most), **types)
+
+    return read_sliced(read, from_us, to_us, unit_us)
 
 
 def decode_points(encoded: Rows) -> Points:
@@ -153,11 +177,6 @@ def decode_points(encoded: Rows) -> Points:
         _native(encoded["quality"]),
     )
     return points.take(series_time_order(points.series_id, points.time_us))
-
-
-def _below(session: Connection, name: tuple[str, int], level: Level, from_us: int, to_us: int) -> Aggregates:
-    query = of_rows(_BELOW, level)
-    return decode_rollups(read_rows(session, query, (*name, timestamp(from_us), timestamp(to_us)), **TYPES))
 
 
 def _to_postgres(time_us: Int64) -> Int64:

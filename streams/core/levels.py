@@ -9,6 +9,9 @@ from itertools import pairwise
 MINUTE_US = 60_000_000
 DAY_US = 24 * 60 * MINUTE_US
 
+WIDEST_LOWEST_US = 60 * MINUTE_US
+"""The lowest level is made of readings: each claim, and each that is late, has those of a bucket read."""
+
 _UNITS_US = {"d": DAY_US, "h": 60 * MINUTE_US, "m": MINUTE_US, "s": 1_000_000}
 _LEVEL = re.compile("([1-9][0-9]{0,5})([smhd])")
 
@@ -34,6 +37,8 @@ def parse_levels(text: str) -> tuple[int, ...]:
     check_levels(widths_us)
     if DAY_US % widths_us[-1]:
         raise LevelError(f"a day is not a multiple of the highest level, {level_name(widths_us[-1])}")
+    if widths_us[0] > WIDEST_LOWEST_US:
+        raise LevelError(f"the lowest level, {level_name(widths_us[0])}, is wider than 1h: name one below it")
     return tuple(widths_us)
 
 

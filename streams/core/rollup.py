@@ -48,10 +48,10 @@ def begin_us(time_us: int, width_us: int) -> int:
 class Rollups:
     """The buckets of one partition that are still open; a cache of the database.
 
-    ``widths_us`` are the levels, each computed from the one before. What is released to
-    ``to_us`` already is given by ``points``, those since ``begin_us(to_us, widths_us[0])``, and by
-    ``rows``: for each level but the last its closed rows since where the bucket of the *next* level
-    begins that holds ``to_us``. So only the lowest level needs readings.
+    ``widths_us`` are the levels, each computed from the one before. What is released to ``to_us`` already
+    is given by ``rows``, for each level: of the lowest one, what readings since
+    ``begin_us(to_us, widths_us[0])`` make; of others, what the closed rows of the level below make since
+    where the bucket begins that holds ``to_us``. So only the lowest level needs readings.
 
     :meth:`close` changes nothing; :meth:`apply` takes it in once it is committed.
 
@@ -62,18 +62,11 @@ class Rollups:
     [[0], []]
     """
 
-    def __init__(
-        self,
-        widths_us: Sequence[int] = LEVELS_US,
-        points: Points | None = None,
-        rows: Sequence[Aggregates] = (),
-    ) -> None:
+    def __init__(self, widths_us: Sequence[int] = LEVELS_US, rows: Sequence[Aggregates] = ()) -> None:
         check_levels(widths_us)
         self._widths_us = tuple(widths_us)
-        lowest = aggregate(points or Points.concat([]), widths_us[0])
-        higher = [coarsen(below, width) for below, width in zip(rows, widths_us[1:], strict=False)]
-        missing = [NOTHING] * (len(widths_us) - 1 - len(higher))
-        self._open: tuple[Runs, ...] = tuple(_runs([each]) for each in (lowest, *higher, *missing))
+        missing = [NOTHING] * (len(widths_us) - len(rows))
+        self._open: tuple[Runs, ...] = tuple(_runs([each]) for each in (*rows, *missing))
 
     def __len__(self) -> int:
         return sum(_count(runs) for runs in self._open)

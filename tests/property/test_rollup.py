@@ -160,10 +160,12 @@ class Stored:
     def rollups(self, to_us: int) -> Rollups:
         points = between(self.log, begin_us(to_us, LEVELS_US[0]), to_us)
         rows = [
-            (below := self.level(number)).take(below.bucket_us >= begin_us(to_us, above_us))
+            coarsen(
+                (below := self.level(number)).take(below.bucket_us >= begin_us(to_us, above_us)), above_us
+            )
             for number, above_us in enumerate(LEVELS_US[1:])
         ]
-        return Rollups(LEVELS_US, points, rows)
+        return Rollups(LEVELS_US, [aggregate(points, LEVELS_US[0]), *rows])
 
 
 def run(log: list[Reading], at_us: list[int], lost_after: set[int]) -> Stored:

@@ -21,7 +21,7 @@ def test_a_level_is_called_what_it_is_parsed_from(width_s: int) -> None:
     name = level_name(width_s * S)
 
     assert int(name[:-1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[name[-1]] == width_s
-    if 86_400 % width_s == 0:
+    if 3_600 % width_s == 0:
         assert parse_levels(name) == (width_s * S,)
 
 
@@ -39,6 +39,7 @@ def test_what_is_no_level_is_refused(text: str) -> None:
         ("1h,1m", "a level of 60 s is not a multiple of the one before, 3600 s"),
         ("1m,7m", "a day is not a multiple of the highest level, 7m"),
         ("1d,2d", "a day is not a multiple of the highest level, 2d"),
+        ("2h,1d", "the lowest level, 2h, is wider than 1h: name one below it"),
     ],
 )
 def test_levels_that_do_not_fit_are_refused_and_named(text: str, why: str) -> None:

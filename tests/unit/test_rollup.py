@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from streams.core import rollup
+from streams.core.aggregate import aggregate
 from streams.core.batch import NEVER_US, Points
 from streams.core.rollup import Rollups, begin_us
 from tests.builders import BASE_US
@@ -71,6 +72,6 @@ def test_what_is_open_is_bounded_by_the_series_and_not_by_the_releases(
 
 
 def test_levels_without_history_begin_empty() -> None:
-    rollups = Rollups([60 * S, 120 * S], points((1, 70)))
+    rollups = Rollups([60 * S, 120 * S], [aggregate(points((1, 70)), 60 * S)])
 
     assert go_on(rollups, 120) == [[(1, 60, 1)], [(1, 0, 1)]]
