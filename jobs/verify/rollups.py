@@ -5,15 +5,15 @@ Of days whose readings may be dropped, those of a level are held to the level be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import LiteralString
 
 import numpy as np
 import numpy.typing as npt
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Composed, Identifier
 
 from jobs.verify.snapshot import Connection
-from sinks.timescale.copy import read_rows
+from sinks.timescale.copy import Rows, read_rows
 from sinks.timescale.history import kept_from_us
 from sinks.timescale.rollups import (
     POINT_TYPES,
@@ -24,12 +24,16 @@ from sinks.timescale.rollups import (
     of_rows,
     read_levels,
 )
+from sinks.timescale.slices import Read, read_sliced
 from sinks.timescale.times import timestamp
-from streams.core.aggregate import Aggregates, aggregate, coarsen
+from streams.core.aggregate import Aggregates, aggregate, coarsen, merge
 from streams.core.batch import Bools, Int64
 from streams.core.levels import DAY_US, MINUTE_US
 
 SERIES_AT_ONCE = 1_000
+"""Where the lowest level is of minutes; fewer where there are more buckets."""
+
+HOUR_US = 60 * MINUTE_US
 EXACT = ("readings", "bad", "min", "max", "first", "first_us", "last", "last_us")
 NEAR = ("sum", "m2", "increase", "integral")
 RELATIVE = 1e-9
@@ -50,9 +54,11 @@ _DIRTY = """
 """
 _READINGS: LiteralString = """
     SELECT series_id, ts, value, quality FROM readings
-    WHERE series_id = ANY (%s) AND ts >= %s AND ts < %s
+    WHERE series_id = ANY (%s) AND ts >= %s AND ts < %s LIMIT %s
 """
-_ROWS = SQL("SELECT {columns} FROM {table} AS r WHERE series_id = ANY (%s) AND bucket >= %s AND bucket < %s")
+_ROWS = SQL(
+    "SELECT {columns} FROM {table} AS r WHERE series_id = ANY (%s) AND bucket >= %s AND bucket < %s LIMIT %s"
+)
 _FAULT = """
     INSERT INTO faults SELECT 'misrolled', series_id, timestamptz 'epoch' + us * INTERVAL '1 microsecond', %s
     FROM unnest(%s::int[], %s::bigint[]) AS wrong (series_id, us)
@@ -71,16 +77,13 @@ def compare_rollups(session: Connection, topic: str) -> None:
         for level in levels
     ]
     since_us = kept_from_us(session)
+    at_once = max(1, SERIES_AT_ONCE * min(levels[0].width_us, MINUTE_US) // MINUTE_US)
     for day_us in _days(session, levels):
-        for start in range(0, len(marks), SERIES_AT_ONCE):
-            some = marks[start : start + SERIES_AT_ONCE]
-            asked = (some[:, 0].tolist(), timestamp(day_us), timestamp(day_us + DAY_US))
-            rows = [
-                decode_rollups(read_rows(session, of_rows(_ROWS, each), asked, **TYPES)) for each in levels
-            ]
+        for start in range(0, len(marks), at_once):
+            some = marks[start : start + at_once]
+            rows = [_stored(session, level, some, day_us) for level in levels]
             if day_us >= since_us:
-                points = decode_points(read_rows(session, _READINGS, asked, **POINT_TYPES))
-                wanted = [aggregate(points, level.width_us) for level in levels]
+                wanted = _made(session, levels, some, day_us)
             else:
                 wanted = [rows[0], *map(coarsen, rows, [level.width_us for level in levels[1:]])]
                 # The level below may be younger than the readings that were dropped.
@@ -88,6 +91,36 @@ def compare_rollups(session: Connection, topic: str) -> None:
             for level, stored, made, pending in zip(levels, rows, wanted, dirty, strict=True):
                 wrong = differing(stored, _closed(made, level, some))
                 _note(session, level, wrong[~is_marked(wrong, pending, level)])
+
+
+def _stored(session: Connection, level: Level, marks: Int64, day_us: int) -> Aggregates:
+    """Return the closed rows that some series have of a day."""
+    read = _reader(session, of_rows(_ROWS, level), TYPES, marks)
+    return merge(
+        [decode_rollups(part) for part in read_sliced(read, day_us, day_us + DAY_US, level.width_us)]
+    )
+
+
+def _made(session: Connection, levels: Sequence[Level], marks: Int64, day_us: int) -> list[Aggregates]:
+    """Return what the readings that some series have of a day make, level by level."""
+    read = _reader(session, _READINGS, POINT_TYPES, marks)
+    parts: list[list[Aggregates]] = [[] for _ in levels]
+    for rows in read_sliced(read, day_us, day_us + DAY_US, HOUR_US):
+        points = decode_points(rows)
+        for level, made in zip(levels, parts, strict=True):
+            made.append(aggregate(points, level.width_us))
+    return list(map(merge, parts))
+
+
+def _reader(
+    session: Connection, query: LiteralString | Composed, types: Mapping[str, str], marks: Int64
+) -> Read:
+    series = marks[:, 0].tolist()
+
+    def read(from_us: int, to_us: int, most: int) -> Rows:
+        return read_rows(session, query, (series, timestamp(from_us), timestamp(to_us), most), **types)
+
+    return read
 
 
 def _shared(rows: Aggregates, others: Aggregates) -> Aggregates:
