@@ -1,13 +1,19 @@
 -- Readings by the minute, quarter of an hour, hour and day: closed buckets are rows, open ones are computed.
 
+-- In the order of flushes, which take what follows one after the other: otherwise both may wait for each other.
+LOCK TABLE dirty_buckets IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE progress IN EXCLUSIVE MODE;
+
 CREATE TABLE rollup_levels (
-    width_s integer PRIMARY KEY,
-    name    text NOT NULL UNIQUE
+    width_s         integer PRIMARY KEY,
+    name            text NOT NULL UNIQUE,
+    unmarked_before timestamptz
 );
 
 COMMENT ON TABLE rollup_levels IS 'The levels that rollups are kept of, each computed from the next narrower one';
 COMMENT ON COLUMN rollup_levels.width_s IS 'Seconds of a bucket';
 COMMENT ON COLUMN rollup_levels.name IS 'Its name in those of tables and views';
+COMMENT ON COLUMN rollup_levels.unmarked_before IS 'What is stored before and was closed when the level was made is yet to be marked, and computed; NULL where all is';
 
 CREATE VIEW rollup_marks AS
 SELECT s.series_id, coalesce(p.released_to, '-infinity') AS released_to
@@ -294,60 +300,113 @@ RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    below   text;
-    removed record;
-    has_row boolean;
+    level    record;
+    has_row  boolean;
+    is_new   boolean := false;
+    made_new boolean;
 BEGIN
-    -- Nobody computes, and whoever closes buckets of other levels is not the owner any more: it claims again.
+    -- Nobody computes. Nobody stores, and whoever closes buckets of other levels is not the owner any more: it
+    -- claims again. A flush stores its rollups first, the lowest level first, and then moves its progress.
     PERFORM pg_advisory_xact_lock(hashtext('streamgauge rollups'));
+    FOR level IN SELECT name, width_s = ANY (wanted_s) AS stays FROM rollup_levels ORDER BY width_s LOOP
+        EXECUTE format(
+            'LOCK TABLE ONLY rollup_closed_%s IN %s MODE', level.name,
+            CASE WHEN level.stays THEN 'SHARE UPDATE EXCLUSIVE' ELSE 'ACCESS EXCLUSIVE' END
+        );
+    END LOOP;
+    LOCK TABLE progress IN EXCLUSIVE MODE;
     UPDATE progress SET epoch = epoch + 1;
 
     FOR place IN 1 .. cardinality(wanted_s) LOOP
-        below := names[place - 1];
-        PERFORM make_rollup_level(names[place], make_interval(secs => wanted_s[place]), below);
-        IF EXISTS (SELECT FROM rollup_levels WHERE width_s = wanted_s[place]) THEN
-            CONTINUE;
-        END IF;
-        INSERT INTO rollup_levels (width_s, name) VALUES (wanted_s[place], names[place]);
-        -- What was released before there was this level. What is open waits.
-        IF below IS NULL THEN
-            INSERT INTO dirty_buckets (series_id, bucket)
-            SELECT DISTINCT series_id, date_bin('1 minute', ts, 'epoch') FROM readings
-            WHERE ts >= (SELECT kept_from FROM raw_retention);
-        ELSE
-            EXECUTE format(
-                'INSERT INTO dirty_buckets (series_id, bucket, width_s)'
-                ' SELECT DISTINCT series_id, date_bin(make_interval(secs => $1), bucket, ''epoch''), $1'
-                ' FROM rollup_closed_%s', below
-            ) USING wanted_s[place];
+        PERFORM make_rollup_level(names[place], make_interval(secs => wanted_s[place]), names[place - 1]);
+        made_new := is_new;
+        is_new := NOT EXISTS (SELECT FROM rollup_levels WHERE width_s = wanted_s[place]);
+        IF is_new THEN
+            -- Above a level that is new, too, each of that one's rows will mark what it is a part of.
+            INSERT INTO rollup_levels (width_s, name, unmarked_before)
+            SELECT wanted_s[place], names[place], max(released_to) FILTER (WHERE NOT made_new) FROM progress;
         END IF;
     END LOOP;
 
-    FOR removed IN
-        SELECT width_s, name, (SELECT min(wider) FROM unnest(wanted_s) AS wider WHERE wider > width_s) AS above_s
+    FOR level IN
+        SELECT *, (SELECT min(wider) FROM unnest(wanted_s) AS wider WHERE wider > width_s) AS above_s
         FROM rollup_levels WHERE width_s <> ALL (wanted_s) ORDER BY width_s DESC -- views are made of narrower ones
     LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM rollup_closed_%s)', removed.name) INTO has_row;
+        EXECUTE format('SELECT EXISTS (SELECT FROM rollup_closed_%s)', level.name) INTO has_row;
         IF has_row THEN
-            RAISE EXCEPTION 'level % of the rollups has rows', removed.name USING
+            RAISE EXCEPTION 'level % of the rollups has rows', level.name USING
                 HINT = format(
-                    'Name it in rollup_levels again, or, if nobody wants its rows: TRUNCATE rollup_closed_%s', removed.name
+                    'Name it in rollup_levels again, or, if nobody wants its rows: TRUNCATE rollup_closed_%s', level.name
                 );
         END IF;
-        EXECUTE format('DROP VIEW rollup_%1$s, rollup_parts_%1$s', removed.name);
-        EXECUTE format('DROP TABLE rollup_closed_%s', removed.name);
+        EXECUTE format('DROP VIEW rollup_%1$s, rollup_parts_%1$s', level.name);
+        EXECUTE format('DROP TABLE rollup_closed_%s', level.name);
         INSERT INTO dirty_buckets (series_id, bucket, width_s)
-        SELECT DISTINCT series_id, date_bin(make_interval(secs => removed.above_s), bucket, 'epoch'), removed.above_s
-        FROM dirty_buckets WHERE width_s = removed.width_s AND removed.above_s IS NOT NULL;
-        DELETE FROM dirty_buckets WHERE width_s = removed.width_s;
-        DELETE FROM rollup_levels WHERE width_s = removed.width_s;
+        SELECT DISTINCT series_id, date_bin(make_interval(secs => level.above_s), bucket, 'epoch'), level.above_s
+        FROM dirty_buckets WHERE width_s = level.width_s AND level.above_s IS NOT NULL;
+        DELETE FROM dirty_buckets WHERE width_s = level.width_s;
+        UPDATE rollup_levels SET unmarked_before = greatest(unmarked_before, level.unmarked_before)
+        WHERE width_s = level.above_s;
+        DELETE FROM rollup_levels WHERE width_s = level.width_s;
     END LOOP;
     UPDATE dirty_buckets SET width_s = 0 WHERE width_s = wanted_s[1]; -- made of readings from now on
 END
 $$;
 
+-- Ten minutes at once, the latest first: there may be years of it, and each may have millions of buckets.
+CREATE FUNCTION mark_rollup_history()
+RETURNS text
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    level  record;
+    since  timestamptz;
+    kept   timestamptz;
+    marked bigint;
+    place  text;
+BEGIN
+    SELECT l.*, lag(l.name) OVER (ORDER BY l.width_s) AS below, l.width_s = min(l.width_s) OVER () AS is_lowest
+    INTO level
+    FROM rollup_levels AS l ORDER BY l.unmarked_before IS NULL, l.width_s LIMIT 1;
+    IF level.unmarked_before IS NULL THEN
+        RETURN NULL;
+    END IF;
+    since := date_bin(
+        make_interval(secs => level.width_s * ceil(600.0 / level.width_s)),
+        level.unmarked_before - INTERVAL '1 microsecond', 'epoch'
+    );
+    kept := CASE WHEN level.is_lowest THEN (SELECT kept_from FROM raw_retention) ELSE '-infinity' END;
+    place := CASE
+        WHEN level.is_lowest THEN '(SELECT series_id, ts AS at FROM readings)'
+        ELSE format('(SELECT series_id, bucket AS at FROM rollup_closed_%s)', level.below)
+    END;
+    EXECUTE format($sql$
+        INSERT INTO dirty_buckets (series_id, bucket, width_s)
+        SELECT s.series_id, found.bucket, $1 FROM series AS s CROSS JOIN LATERAL (
+            SELECT DISTINCT date_bin(make_interval(secs => $2), at, 'epoch') AS bucket FROM %s AS stored
+            WHERE series_id = s.series_id AND at >= $3 AND at < $4
+        ) AS found
+    $sql$, place) USING
+        CASE WHEN level.is_lowest THEN 0 ELSE level.width_s END,
+        CASE WHEN level.is_lowest THEN greatest(60, level.width_s) ELSE level.width_s END,
+        greatest(since, kept), level.unmarked_before;
+    GET DIAGNOSTICS marked = ROW_COUNT;
+    IF marked = 0 THEN
+        EXECUTE format($sql$
+            SELECT max(found.at) + INTERVAL '1 microsecond' FROM series AS s CROSS JOIN LATERAL (
+                SELECT at FROM %s AS stored
+                WHERE series_id = s.series_id AND at >= $1 AND at < $2 ORDER BY at DESC LIMIT 1
+            ) AS found
+        $sql$, place) INTO since USING kept, since;
+    END IF;
+    UPDATE rollup_levels SET unmarked_before = since WHERE width_s = level.width_s;
+    RETURN level.name;
+END
+$$;
+
 COMMENT ON FUNCTION make_rollup_level IS 'Makes the table and the views of a level that is computed from the one below, or from the readings';
-COMMENT ON FUNCTION set_rollup_levels IS 'Keeps rollups of these levels from now on, each a multiple of the one before; computes what is new from what is there';
+COMMENT ON FUNCTION set_rollup_levels IS 'Keeps rollups of these levels from now on, each a multiple of the one before; what is new is computed from what is there, later';
+COMMENT ON FUNCTION mark_rollup_history IS 'Mark some of what was stored before a level was made, for whoever computes rollups; returns which level, NULL where nothing is left';
 
 -- So no bucket of any level lies on both sides.
 UPDATE raw_retention SET kept_from = date_bin('1 day', kept_from - INTERVAL '1 microsecond', 'epoch') + INTERVAL '1 day';
@@ -371,19 +430,23 @@ COMMENT ON INDEX dirty_buckets_width_bucket IS 'What is to be computed next of e
 SELECT set_rollup_levels(ARRAY[60, 900, 3600, 86400], ARRAY['1m', '15m', '1h', '1d']);
 
 CREATE VIEW rollup_state AS
-SELECT count(*) AS waiting, min(marked_at) AS waiting_since
+SELECT count(*) + (SELECT count(unmarked_before) FROM rollup_levels) AS waiting, min(marked_at) AS waiting_since
 FROM (
     SELECT d.marked_at
-    FROM dirty_buckets AS d
+    FROM (
+        SELECT CASE WHEN is_lowest THEN 0 ELSE width_s END AS mark_s,
+               make_interval(secs => CASE WHEN is_lowest THEN greatest(60, width_s) ELSE width_s END) AS width
+        FROM (SELECT width_s, width_s = min(width_s) OVER () AS is_lowest FROM rollup_levels) AS each_level
+    ) AS l
+    JOIN dirty_buckets AS d
+      ON d.width_s = l.mark_s AND d.bucket < date_bin(l.width, (SELECT max(released_to) FROM progress), 'epoch')
     JOIN rollup_marks AS m USING (series_id)
-    WHERE d.bucket < (SELECT max(released_to) FROM progress)
-      AND d.bucket + make_interval(secs => greatest(60, d.width_s, (SELECT min(width_s) FROM rollup_levels)))
-          <= m.released_to
+    WHERE date_bin(l.width, d.bucket, 'epoch') + l.width <= m.released_to
     LIMIT 100000
 ) AS closed;
 
 COMMENT ON VIEW rollup_state IS 'What of the closed buckets waits to be computed again';
-COMMENT ON COLUMN rollup_state.waiting IS 'How many marks; at most 100,000 are counted';
+COMMENT ON COLUMN rollup_state.waiting IS 'How many marks; at most 100,000 are counted, and one more for each level that was made and is not marked to its begin';
 COMMENT ON COLUMN rollup_state.waiting_since IS 'When the oldest of them was set; NULL when nothing waits';
 
 -- Whoever reads the new topic goes on where the old one ended: otherwise all that is stored would be released,
@@ -553,6 +616,8 @@ COMMENT ON FUNCTION coverage IS 'How many of the readings that are expected of e
 
 GRANT DELETE ON dirty_buckets TO streamgauge_writer;
 GRANT SELECT ON rollup_marks, rollup_levels TO streamgauge_writer;
+GRANT UPDATE (unmarked_before) ON rollup_levels TO streamgauge_writer;
+GRANT EXECUTE ON FUNCTION mark_rollup_history TO streamgauge_writer;
 GRANT SELECT ON metrics, rollup_levels, v_gaps TO streamgauge_reader;
 GRANT EXECUTE ON FUNCTION gaps, coverage TO streamgauge_reader;
 GRANT SELECT ON rollup_state TO streamgauge_reader, streamgauge_writer;

@@ -27,7 +27,7 @@ from sinks.timescale.rollups import (
 from sinks.timescale.slices import Read, read_sliced
 from sinks.timescale.times import timestamp
 from streams.core.aggregate import Aggregates, aggregate, coarsen, merge
-from streams.core.batch import Bools, Int64
+from streams.core.batch import NEVER_US, Bools, Int64
 from streams.core.levels import DAY_US, MINUTE_US
 
 SERIES_AT_ONCE = 1_000
@@ -59,6 +59,10 @@ _READINGS: LiteralString = """
 _ROWS = SQL(
     "SELECT {columns} FROM {table} AS r WHERE series_id = ANY (%s) AND bucket >= %s AND bucket < %s LIMIT %s"
 )
+_UNMARKED = """
+    SELECT coalesce((extract(epoch FROM max(unmarked_before)) * 1000000)::bigint, %s)
+    FROM rollup_levels WHERE width_s <= %s
+"""
 _FAULT = """
     INSERT INTO faults SELECT 'misrolled', series_id, timestamptz 'epoch' + us * INTERVAL '1 microsecond', %s
     FROM unnest(%s::int[], %s::bigint[]) AS wrong (series_id, us)
@@ -66,7 +70,7 @@ _FAULT = """
 
 
 def compare_rollups(session: Connection, topic: str) -> None:
-    """Note the closed buckets that are not what the readings make, unless they are marked as dirty.
+    """Note the closed buckets that are not what the readings make, unless they are marked, or are yet to be.
 
     Of days before ``raw_retention.kept_from``: those that are not what the level below makes.
     """
@@ -74,6 +78,10 @@ def compare_rollups(session: Connection, topic: str) -> None:
     levels = read_levels(session)
     dirty = [
         np.array(session.execute(_DIRTY, (level.width_us // 1_000_000,)).fetchall(), np.int64).reshape(-1, 2)
+        for level in levels
+    ]
+    unmarked = [
+        session.execute(_UNMARKED, (NEVER_US, level.width_us // 1_000_000)).fetchall()[0][0]
         for level in levels
     ]
     since_us = kept_from_us(session)
@@ -88,8 +96,11 @@ def compare_rollups(session: Connection, topic: str) -> None:
                 wanted = [rows[0], *map(coarsen, rows, [level.width_us for level in levels[1:]])]
                 # The level below may be younger than the readings that were dropped.
                 rows = [_shared(stored, made) for stored, made in zip(rows, wanted, strict=True)]
-            for level, stored, made, pending in zip(levels, rows, wanted, dirty, strict=True):
+            for level, stored, made, pending, before_us in zip(
+                levels, rows, wanted, dirty, unmarked, strict=True
+            ):
                 wrong = differing(stored, _closed(made, level, some))
+                wrong = wrong[wrong[:, 1] >= before_us]
                 _note(session, level, wrong[~is_marked(wrong, pending, level)])
 
 

@@ -30,7 +30,8 @@ def levels_lacking(dsn: str, widths_us: Sequence[int]) -> str:
 def apply_levels(dsn: str, widths_us: Sequence[int], dry_run: bool = False) -> str:
     """Have a migrated database keep these levels, and return in words what it kept instead.
 
-    A new one is computed from what is stored, by the workers; one that has rows is not given up.
+    A new one is computed from what is stored, by the workers and bit by bit; one that has rows is not
+    given up.
     Partitions are claimed again by who reads them. With ``dry_run`` nothing is changed. Raises
     :class:`~sinks.timescale.migrate.MigrationError`, ``psycopg.Error``.
     """
@@ -39,11 +40,16 @@ def apply_levels(dsn: str, widths_us: Sequence[int], dry_run: bool = False) -> s
         names = [level_name(width_us) for width_us in widths_us]
         try:
             with psycopg.connect(dsn, application_name="streamgauge migrate") as session:
-                session.execute("SET search_path TO public")
+                session.execute("SET search_path TO public; SET lock_timeout TO '10s'")
                 session.execute(_SET, ([width_us // 1_000_000 for width_us in widths_us], names))
         except errors.RaiseException as refusal:
             said = refusal.diag.message_primary or str(refusal)
             raise MigrationError(said, hint=refusal.diag.message_hint or "") from refusal
+        except errors.LockNotAvailable as error:
+            raise MigrationError(
+                "others hold rollups or their views for too long",
+                hint="Levels were not changed. Wait until long queries have ended, then try again.",
+            ) from error
     return lack
 
 

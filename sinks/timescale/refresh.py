@@ -44,6 +44,7 @@ OF_READINGS_S = 0
 """Width of the marks of minutes that a reading fell into."""
 
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('streamgauge rollups'))"
+_MARK_HISTORY = "SELECT mark_rollup_history()"
 # Of marks and rows that come and go the planner knows little. Marks are read in the order of their index, and
 # rows span by span: else it would sort all marks for each batch, or read all that a level has of these days.
 _PREPARE = """
@@ -64,7 +65,11 @@ _TAKE: LiteralString = """
             SELECT d.ctid
             FROM dirty_buckets AS d
             JOIN rollup_marks AS m USING (series_id)
-            WHERE d.width_s = %(width_s)s AND d.bucket < (SELECT max(released_to) FROM progress)
+            WHERE d.width_s = %(width_s)s
+              AND d.bucket < date_bin(%(width)s, (SELECT max(released_to) FROM progress), 'epoch')
+              AND d.bucket >= coalesce(
+                  (SELECT max(unmarked_before) FROM rollup_levels WHERE width_s < %(width_s)s), '-infinity'
+              )
               AND date_bin(%(width)s, d.bucket, 'epoch') + %(width)s <= m.released_to
             ORDER BY d.bucket LIMIT %(most)s
         ))
@@ -156,23 +161,27 @@ def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TO
     """Compute the oldest dirty buckets of each level again; return what was done.
 
     One transaction a level, and none for those above one where marks may be left: they are made of all of it,
-    or of nothing. Returns nothing where none is left that is closed, or another session is at it, or readings
-    are to be dropped since it began.
+    or of nothing. Then some of what was stored before a level was made is marked. Returns nothing where
+    none is left that is closed, or another session is at it, or readings are to be dropped since it began.
     """
     session.execute(_PREPARE)
     levels = read_levels(session)
-    done = []
+    done: list[Refreshed] = []
     for number, below in enumerate([None, *levels[:-1]]):
         with session.transaction():
             if not session.execute(_LOCK).fetchall()[0][0]:
-                break
+                return done
             since_us = kept_from_us(session)
             some = _refresh(session, levels[number:], below, since_us, most, told)
             if kept_from_us(session) != since_us:
                 raise Rollback  # what was read may have been dropped meanwhile
             done += some
         if some and some[0].marks >= most:
-            break
+            return done
+    with session.transaction():
+        if session.execute(_LOCK).fetchall()[0][0]:
+            ((level,),) = session.execute(_MARK_HISTORY).fetchall()
+            done += [Refreshed(level, 0, 0)] if level else []
     return done
 
 

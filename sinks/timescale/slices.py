@@ -16,7 +16,7 @@ Read = Callable[[int, int, int], Rows]
 def read_sliced(
     read: Read, begin_us: int, end_us: int, unit_us: int, most: int = MOST_ROWS
 ) -> Iterator[Rows]:
-    """Yield the rows of ``[begin_us, end_us)`` in slices of time, the earliest first, of ``most`` rows at most.
+    """Yield the rows of ``[begin_us, end_us)`` in slices of time, the earliest first, of ``most`` at most.
 
     A slice ends where a unit does. Only a unit that has more is cut, into halves, quarters and so on; a
     single moment never is: it has a row for each series at most.

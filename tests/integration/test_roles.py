@@ -102,6 +102,7 @@ def test_workers_write_what_they_need_and_delete_nothing(database: str) -> None:
         "advance_progress",
         "latest_readings",
         "unreleased_readings",
+        "mark_rollup_history",
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 
@@ -23,9 +25,11 @@ from tests.integration.rollups import (
     History,
     assert_same,
     in_order,
+    misrolled,
     reading,
     rows_of,
 )
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -49,6 +53,53 @@ def test_a_level_that_is_added_is_computed_from_what_is_there(database: str, wri
         assert_same(
             rows_of(writer, level), wanted.take(wanted.bucket_us + level.width_us <= history.released_us)
         )
+
+
+def test_of_a_level_below_others_part_of_the_history_changes_none_of_them(
+    database: str, writer: Connection
+) -> None:
+    apply_levels(database, parse_levels("15m,1d"))
+    history = History(writer, 0, parse_levels("15m,1d"))
+    history.flush(history.points(400, START_US, START_US + 3 * HOUR_US), START_US + 2 * DAY_US)
+    history.flush(reading(10.0005, 1.0), START_US + 2 * DAY_US)
+    while refresh_some(writer):
+        pass
+    apply_levels(database, parse_levels("1m,15m,1d"))
+    assert writer.execute("SELECT waiting FROM rollup_state").fetchall() == [(1,)]
+    history.flush(reading(10.0015, 1.0, minute=1), START_US + 2 * DAY_US)
+
+    whole, steps = in_order(history.stored), 0
+    others = whole.take(whole.time_us >= START_US + HOUR_US // 4)
+    while done := refresh_some(writer, most=20):
+        if not any(each.marks for each in done):
+            continue
+        steps += 1
+        quarters = rows_of(writer, LEVELS[1])
+        later = quarters.take(quarters.bucket_us >= START_US + HOUR_US // 4)
+        assert_same(later, aggregate(others, LEVELS[1].width_us))
+        assert misrolled(database) == {}
+    assert steps > 18  # ten minutes each
+    assert writer.execute("SELECT waiting FROM rollup_state").fetchall() == [(0,)]
+    for level in (LEVELS[0], LEVELS[1], LEVELS[3]):
+        assert_same(rows_of(writer, level), aggregate(whole, level.width_us))
+
+
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
+def test_levels_do_not_change_while_somebody_stores(database: str, writer: Connection) -> None:
+    """A flush has stored its rollups and is about to move its progress: it is waited for."""
+    with psycopg.connect(database, autocommit=True) as watching, ThreadPoolExecutor() as threads:
+        writer.execute("BEGIN")
+        writer.execute("LOCK TABLE rollup_closed_15m IN ROW EXCLUSIVE MODE")
+        change = threads.submit(apply_levels, database, parse_levels("1m,1h,1d"))
+        eventually(lambda: watching.execute(WAITING).fetchall() == [(1,)], "the change to wait")
+        writer.execute("UPDATE progress SET released_to = now()")
+        writer.execute("COMMIT")
+        assert change.result(30)
+    assert levels_lacking(database, parse_levels("1m,1h,1d")) == ""
 
 
 def test_whoever_held_partitions_when_levels_changed_holds_them_no_more(
