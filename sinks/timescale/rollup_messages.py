@@ -15,14 +15,11 @@ import numpy as np
 from schemas.rollup import encode_rollup
 from schemas.topics import ROLLUPS
 from sinks.timescale.outbox import copy_messages
-from sinks.timescale.rollups import Level, widths_of
+from sinks.timescale.rollups import ROWS_AT_ONCE, Level, pieces, widths_of
 from sinks.timescale.session import Connection
 from streams.core.aggregate import Aggregates
 from streams.core.batch import Int32
 from streams.core.rollup import Closing
-
-AT_ONCE = 10_000
-"""So many messages are made before they are stored: what they need of memory is bounded."""
 
 _NAMES = "SELECT series_id, tenant, source, metric FROM series WHERE series_id = ANY(%s)"
 
@@ -52,14 +49,14 @@ def tell_closed(session: Connection, closings: Sequence[Closing], told: Told) ->
     """Tell of the buckets that a flush closes, in its transaction."""
     for level in map(Level.of, widths_of(closings)):
         if level.name in told.levels:
-            rows = Aggregates.concat([closing.of_width(level.width_us) for closing in closings])
-            tell(session, level, rows, np.zeros(len(rows.readings), np.int32), told.topic)
+            for rows in pieces(closings, level):
+                tell(session, level, rows, np.zeros(len(rows.readings), np.int32), told.topic)
 
 
 def tell(session: Connection, level: Level, rows: Aggregates, revision: Int32, topic: str) -> None:
     """Put messages about these rows and their revisions into the outbox, in the open transaction."""
-    for start in range(0, len(revision), AT_ONCE):
-        some = np.arange(start, min(start + AT_ONCE, len(revision)))
+    for start in range(0, len(revision), ROWS_AT_ONCE):
+        some = np.arange(start, min(start + ROWS_AT_ONCE, len(revision)))
         part = rows.take(some)
         known = session.execute(_NAMES, (np.unique(part.series_id).tolist(),))
         names = {number: (tenant, source, metric) for number, tenant, source, metric in known}

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from psycopg.sql import SQL, Composed, Identifier
 
 from sinks.protocols import Partition
-from sinks.timescale.copy import POSTGRES_EPOCH_US, Rows, copy_rows, layout, read_rows
+from sinks.timescale.copy import POSTGRES_EPOCH_US, CopyStream, Rows, copy_rows, layout, read_rows
 from sinks.timescale.session import Connection
 from sinks.timescale.slices import read_sliced
 from sinks.timescale.times import timestamp
@@ -23,6 +23,9 @@ from streams.core.batch import NEVER_US, Int32, Int64, Points
 from streams.core.deduplicate import series_time_order
 from streams.core.levels import level_name
 from streams.core.rollup import Closing, Rollups, begin_us
+
+ROWS_AT_ONCE = 10_000
+"""So many rows are encoded before they are sent: what that needs of memory is bounded."""
 
 
 class Level(NamedTuple):
@@ -110,15 +113,31 @@ def decode_rollups(encoded: Rows) -> Aggregates:
 
 def copy_rollups(session: Connection, level: Level, rows: Aggregates, revision: Int32 | int = 0) -> None:
     """Store rows of a level."""
-    table = f"{level.table} ({', '.join((*COLUMNS, *REVISION))})"
-    copy_rows(session, table, encode_rollups(rows, revision))
+    copy_rows(session, _place(level), encode_rollups(rows, revision))
 
 
 def copy_closed(session: Connection, closings: Sequence[Closing]) -> None:
-    """Store the buckets that a flush closes, of each level; no two of ``closings`` share one."""
-    for width_us in widths_of(closings):
-        rows = Aggregates.concat([closing.of_width(width_us) for closing in closings])
-        copy_rollups(session, Level.of(width_us), rows)
+    """Store the buckets that a flush closes, of each level; no two of ``closings`` share one.
+
+    They are encoded piece by piece: all of a level may end at the same moment.
+    """
+    for level in map(Level.of, widths_of(closings)):
+        with CopyStream(session, _place(level), threaded=False) as copy:
+            for rows in pieces(closings, level):
+                copy.send(encode_rollups(rows))
+            copy.land()
+
+
+def pieces(closings: Sequence[Closing], level: Level) -> Iterator[Aggregates]:
+    """Yield the rows of a level, not too many at once."""
+    for closing in closings:
+        rows = closing.of_width(level.width_us)
+        for start in range(0, len(rows.readings), ROWS_AT_ONCE):
+            yield Aggregates._make(column[start : start + ROWS_AT_ONCE] for column in rows)
+
+
+def _place(level: Level) -> str:
+    return f"{level.table} ({', '.join((*COLUMNS, *REVISION))})"
 
 
 def widths_of(closings: Sequence[Closing]) -> list[int]:

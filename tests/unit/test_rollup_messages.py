@@ -58,6 +58,13 @@ def test_a_message_carries_the_bucket_and_names_its_series() -> None:
     assert decode_rollup(empty)["values"] is None
 
 
+def test_nothing_is_told_of_a_series_that_is_gone() -> None:
+    (event_id, _, _), *others = messages("1h", ROWS, np.zeros(2, np.int32), {8: NAMES[8]})
+
+    assert event_id == "8/1h/0/0"
+    assert others == []
+
+
 def test_revisions_of_a_bucket_share_a_key_and_nothing_else_does() -> None:
     made = [
         message

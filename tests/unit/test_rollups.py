@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from jobs.verify.rollups import differing, is_marked
 from schemas.encode import BAD
+from sinks.timescale import rollups
 from sinks.timescale.copy import encode_readings
 from sinks.timescale.rollups import Level, decode_points, decode_rollups, encode_rollups
-from streams.core.aggregate import aggregate
+from streams.core.aggregate import NOTHING, Aggregates, aggregate
 from streams.core.batch import Points
+from streams.core.rollup import Closing
 
 READINGS = [(7, 5, 1.5, 0), (7, 61, -2.0, 0), (7, 62, 4.0, 1), (8, 0, 9.0, BAD), (8, 60, 0.5, 0)]
 POINTS = Points(
@@ -81,6 +83,17 @@ def test_what_additions_in_another_order_change_is_not_wrong(name: str) -> None:
 def test_rows_that_only_one_has_differ() -> None:
     assert differing(ROWS.take(np.array([0, 1, 2])), ROWS).tolist() == [[8, 60]]
     assert differing(ROWS, ROWS.take(np.array([1, 2, 3]))).tolist() == [[7, 0]]
+
+
+def test_what_a_flush_closes_is_stored_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollups, "ROWS_AT_ONCE", 3)
+    closings = [Closing((60,), (rows,), ()) for rows in (ROWS, NOTHING, ROWS.take(np.array([1])))]
+    found = list(rollups.pieces(closings, Level("1m", 60)))
+
+    assert [len(piece.readings) for piece in found] == [3, 1, 1]
+    np.testing.assert_array_equal(
+        Aggregates.concat(found).bucket_us, np.append(ROWS.bucket_us, ROWS.bucket_us[1])
+    )
 
 
 MINUTE_US = 60_000_000
