@@ -27,7 +27,7 @@ _STORED = """
     WHERE r.ts BETWEEN %s AND %s
 """
 _REVISION = "SELECT coalesce(max(revision), 0) FROM reading_versions WHERE series_id = %s AND ts = %s"
-_LATEST = "SELECT series_id, extract(epoch FROM latest) * 1000000 FROM latest_readings(%s, %s)"
+_LATEST = "SELECT series_id, extract(epoch FROM latest) * 1000000 FROM latest_of_series(%s, %s)"
 _UNRELEASED = "SELECT ts, value, series_id, quality FROM unreleased_readings(%s, %s, %s, %s, %s)"
 _REACHED = """
     SELECT (extract(epoch FROM log_clock) * 1000)::bigint, clock_era,

@@ -1,7 +1,8 @@
 """Computes dirty buckets again, from readings or from the level below, and marks what they are a part of.
 
-It never waits for a flush, nor a flush for it: it takes only buckets that are closed, which no flush
-writes any more; marks are appended by flushes and removed here; and one session at a time does it.
+It takes only buckets that are closed, which no flush writes any more; marks are appended by flushes and
+removed here; and one session at a time does it. So neither waits for the other, unless both create a
+chunk of the same level: the second one waits until the first has committed.
 Of days whose readings may be dropped nothing is computed from readings: their buckets stay as they are.
 """
 

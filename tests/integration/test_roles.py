@@ -100,7 +100,7 @@ def test_workers_write_what_they_need_and_delete_nothing(database: str) -> None:
         "end_abandoned_sessions",
         "claim_partition",
         "advance_progress",
-        "latest_readings",
+        "latest_of_series",
         "unreleased_readings",
         "mark_rollup_history",
     }

@@ -232,19 +232,25 @@ def test_one_session_at_a_time_computes(database: str, writer: Connection) -> No
 
 
 def test_a_flush_does_not_wait_for_whoever_computes(database: str, writer: Connection) -> None:
+    """Not even where what is computed is stored in a chunk that was not there: the flush has one."""
     history = History(writer, 0)
-    history.flush(reading(50, 1.0), START_US + DAY_US)
-    history.flush(reading(10, 1.0), START_US + DAY_US)
+    last, next_day, long_ago = 24 * 60 - 5, 24 * 60, -400 * 24 * 60
+    history.flush(Points.concat([reading(50, 1.0), reading(0, 1.0, minute=last)]), START_US + DAY_US)
+    history.flush(reading(10, 1.0, minute=long_ago), START_US + DAY_US)
+    chunks = "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name LIKE 'rollup_closed%'"
     with connect(as_writer(database), "another") as another:
+        ((before,),) = another.execute(chunks).fetchall()
         another.execute("BEGIN")
         assert refresh_some(another) == ALL_REVISED
+        assert another.execute(chunks).fetchall() == [(before + len(LEVELS),)]
         writer.execute("SET lock_timeout TO '1s'")
         history.flush(
-            Points.concat([reading(20, 1.0), reading(70, 1.0, minute=24 * 60)]), START_US + 3 * DAY_US
+            Points.concat([reading(20, 1.0), reading(70, 1.0, minute=next_day)]),
+            START_US + DAY_US + HOUR_US // 2,
         )
         another.execute("COMMIT")
     assert refresh_some(writer) == ALL_REVISED
-    assert rows_of(writer, LEVELS[0]).readings.tolist() == [3, 1]
+    assert rows_of(writer, LEVELS[0]).readings.tolist() == [1, 2, 1, 1]
 
 
 def test_a_long_batch_is_not_taken_for_a_dead_worker(database: str) -> None:
