@@ -501,8 +501,8 @@ $$;
 
 COMMENT ON FUNCTION move_homes IS 'Give the series of one topic a home on another, which has as many partitions, and have it go on where that one is in event time; returns how many series';
 
--- Whoever computes rollups owns no partition, and a transaction of its may take long. It is taken for stopped when
--- the database has waited for it, and for nothing else, for as long as for a client between two statements.
+-- Whoever computes rollups owns no partition, and its transactions may take long. It is taken for stopped where the
+-- database waits for nothing but for it, and its statement is ten seconds old.
 CREATE OR REPLACE FUNCTION end_abandoned_sessions(former text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql
 AS $$

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import count
 from typing import LiteralString, NamedTuple
 
 import numpy as np
@@ -166,24 +167,30 @@ def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TO
     none is left that is closed, or another session is at it, or readings are to be dropped since it began.
     """
     session.execute(_PREPARE)
-    levels = read_levels(session)
     done: list[Refreshed] = []
-    for number, below in enumerate([None, *levels[:-1]]):
+    for number in count():
         with session.transaction():
             if not session.execute(_LOCK).fetchall()[0][0]:
-                return done
+                break
+            levels = read_levels(session)  # which nobody changes who has not the lock
+            if number >= len(levels):
+                done += _mark_history(session)
+                break
             since_us = kept_from_us(session)
+            below = levels[number - 1] if number else None
             some = _refresh(session, levels[number:], below, since_us, most, told)
             if kept_from_us(session) != since_us:
                 raise Rollback  # what was read may have been dropped meanwhile
             done += some
         if some and some[0].marks >= most:
-            return done
-    with session.transaction():
-        if session.execute(_LOCK).fetchall()[0][0]:
-            ((level,),) = session.execute(_MARK_HISTORY).fetchall()
-            done += [Refreshed(level, 0, 0)] if level else []
+            break
     return done
+
+
+def _mark_history(session: Connection) -> list[Refreshed]:
+    """Mark some of what was stored before a level was made, if there is any."""
+    ((level,),) = session.execute(_MARK_HISTORY).fetchall()
+    return [Refreshed(level, 0, 0)] if level else []
 
 
 def read_state(session: Connection) -> RollupState:
