@@ -12,7 +12,7 @@ import pytest
 
 from sinks import refresher
 from sinks.refresher import RollupRefresher
-from sinks.timescale.refresh import Refreshed, RollupState
+from sinks.timescale.refresh import BATCH, Refreshed, RollupState
 
 DONE = [Refreshed("1m", marks=3, revised=2)]
 WAITING = RollupState(waiting=3, oldest_s=1.5)
@@ -118,6 +118,6 @@ def test_marks_are_as_many_as_take_a_moment(seconds: float, marks: int, then: in
 def test_there_is_a_most() -> None:
     pace = refresher.Pace()
     for _ in range(20):
-        pace.took(0.0, refresher.BATCH)
+        pace.took(0.0, BATCH)
 
-    assert pace.marks == refresher.BATCH
+    assert pace.marks == BATCH
