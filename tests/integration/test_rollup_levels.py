@@ -18,6 +18,8 @@ from sinks.timescale.times import timestamp
 from streams.core.aggregate import aggregate
 from streams.core.levels import DAY_US, parse_levels
 from streams.core.rollup import LEVELS_US
+from streams.settings import PROJECT_ROOT
+from tests.documents import blocks
 from tests.integration.rollups import (
     HOUR_US,
     LEVELS,
@@ -30,6 +32,8 @@ from tests.integration.rollups import (
     rows_of,
 )
 from tests.waiting import eventually
+
+RUNBOOK = PROJECT_ROOT / "docs" / "runbook.md"
 
 pytestmark = pytest.mark.stack
 
@@ -81,6 +85,22 @@ def test_of_a_level_below_others_part_of_the_history_changes_none_of_them(
     assert steps > 18  # ten minutes each
     assert writer.execute("SELECT waiting FROM rollup_state").fetchall() == [(0,)]
     for level in (LEVELS[0], LEVELS[1], LEVELS[3]):
+        assert_same(rows_of(writer, level), aggregate(whole, level.width_us))
+
+
+def test_a_level_that_lost_its_rows_is_computed_again(database: str, writer: Connection) -> None:
+    history = History(writer, 0)
+    history.flush(history.points(200, START_US, START_US + HOUR_US), START_US + DAY_US)
+    (update,) = [block for block in blocks(RUNBOOK, "sql") if "unmarked_before" in block.text]
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("TRUNCATE rollup_closed_1m")
+        owner.execute(update.text.encode())
+    history.flush(reading(10.0005, 1.0), START_US + DAY_US)
+    while refresh_some(writer, most=20):
+        pass
+
+    whole = in_order(history.stored)
+    for level in LEVELS:
         assert_same(rows_of(writer, level), aggregate(whole, level.width_us))
 
 
