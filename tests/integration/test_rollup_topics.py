@@ -14,7 +14,7 @@ from sinks.timescale.session import Connection
 from sinks.timescale.times import timestamp
 from streams.core.aggregate import aggregate
 from streams.core.batch import Points
-from streams.core.levels import DAY_US
+from streams.core.levels import DAY_US, MINUTE_US
 from tests.integration.ingest import MakeIngest
 from tests.integration.rollups import (
     HOUR_US,
@@ -23,6 +23,7 @@ from tests.integration.rollups import (
     History,
     assert_same,
     in_order,
+    reading,
     rows_of,
 )
 from tests.integration.test_ingest_rollups import send
@@ -34,13 +35,13 @@ MOVE = "SELECT move_homes('readings', 'renamed')"
 REACHED = "SELECT log_clock, clock_era, watermark, released_to FROM progress ORDER BY topic"
 
 
-def go_on(writer: Connection, history: History, from_us: int) -> None:
+def go_on(writer: Connection, history: History, from_us: int, readings: int = 50) -> None:
     """Have the owner of the renamed topic close what is open, and hold all levels to the readings."""
     history.rollups = load_rollups(writer, NEW, from_us)
     history.released_us = from_us
     history.held = history.held.take(history.held.time_us >= from_us)
     to_us = START_US + 3 * DAY_US
-    history.flush(history.points(50, from_us, from_us + HOUR_US), to_us)
+    history.flush(history.points(readings, from_us, from_us + HOUR_US), to_us)
     while refresh_some(writer):
         pass
     whole = in_order(history.stored)
@@ -82,6 +83,20 @@ def test_what_either_had_not_closed_is_computed_where_both_were_read(
 
     old.stored, old.held = Points.concat([old.stored, new.stored]), Points.concat([old.held, new.held])
     go_on(writer, old, max(old.released_us, new.released_us))
+
+
+def test_what_a_series_had_sent_is_in_wider_buckets_where_it_sends_nothing_more(
+    database: str, writer: Connection
+) -> None:
+    history = History(writer, 0)
+    history.flush(reading(5, 1.0, minute=31), START_US + 37 * MINUTE_US)
+    ahead_us = START_US + 2 * HOUR_US
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("INSERT INTO progress VALUES ('renamed', 0, 1, 0, 'me', 'me')")
+        owner.execute("UPDATE progress SET released_to = %s WHERE topic = 'renamed'", (timestamp(ahead_us),))
+        owner.execute(MOVE)
+
+    go_on(writer, history, ahead_us, readings=0)
 
 
 def test_workers_go_on_with_a_topic_of_another_name(
