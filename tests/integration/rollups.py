@@ -52,7 +52,10 @@ HOME = Partition("readings", 0)
 def writer(database: str) -> Iterator[Connection]:
     """Yield a worker's connection to a database with three series of one partition."""
     with psycopg.connect(database, autocommit=True) as owner:
-        owner.execute("TRUNCATE progress, series, readings, dirty_buckets RESTART IDENTITY")
+        owner.execute(
+            "TRUNCATE progress, series, readings, reading_versions, producers, producer_journal,"
+            " dirty_buckets RESTART IDENTITY"
+        )
         owner.execute("UPDATE raw_retention SET kept_from = '-infinity'")
         for (name,) in owner.execute("SELECT name FROM rollup_levels").fetchall():
             owner.execute(SQL("TRUNCATE {}").format(Identifier(f"rollup_closed_{name}")))
@@ -104,7 +107,7 @@ class History:
         time_us = self.random.integers(from_us // 1000, to_us // 1000, count) * 1000
         fresh = [key not in taken for key in zip(series.tolist(), time_us.tolist(), strict=True)]
         _, once = np.unique(np.stack([series, time_us]), axis=1, return_index=True)
-        once = once[np.array(fresh)[once]]
+        once = once[np.array(fresh, np.bool_)[once]]
         quality = np.where(self.random.random(count) < 0.1, BAD, GOOD).astype(np.int16)
         value = np.where(quality == BAD, np.nan, self.random.choice([0.0, 1e15, 1e-300, 7.5, -3.25], count))
         return Points(series, time_us, value, quality).take(once)
