@@ -28,6 +28,25 @@ READER = {
         ("rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d", "rollup_state", "rollup_levels"), "r"
     ),
     **dict.fromkeys(("metrics", "v_gaps"), "r"),
+    "latest": "r",
+    "series_catalogue": "r",
+}
+READER_FUNCTIONS = {
+    "usable",
+    "series",
+    "buckets",
+    "history",
+    "gapfill",
+    "locf",
+    "interpolate",
+    "changes",
+    "delta",
+    "rate",
+    "time_weighted_avg",
+    "lttb",
+    "asof_join",
+    "gaps",
+    "coverage",
 }
 WRITER = {
     "readings": "ar",
@@ -89,7 +108,7 @@ def functions(database: str, role: str) -> set[str]:
 
 def test_analysts_read_what_is_documented_for_them_and_nothing_else(database: str) -> None:
     assert rights(database, "streamgauge_reader") == READER
-    assert functions(database, "streamgauge_reader") == {"gaps", "coverage"}
+    assert functions(database, "streamgauge_reader") == READER_FUNCTIONS
 
 
 def test_workers_write_what_they_need_and_delete_nothing(database: str) -> None:

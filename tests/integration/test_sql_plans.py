@@ -1,0 +1,128 @@
+"""What analysts ask reads the index of its series in the chunks of its time, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.databases import as_reader
+
+pytestmark = pytest.mark.stack
+
+DAYS = range(1, 11)
+ASKED = "'2026-01-05', '2026-01-06'"
+PUMP = "series('pump-7', 'rpm')"
+
+# What is asked, and which days of January are read for it: one more where what was before counts.
+QUERIES = [
+    (f"history({PUMP}, {ASKED})", {4, 5}),
+    (f"(SELECT count(*) FROM history(series('silent', 'rpm'), {ASKED})) AS counted", {4, 5}),
+    (f"gapfill({PUMP}, {ASKED}, '1 hour')", {5}),
+    (f"locf({PUMP}, {ASKED}, '1 hour')", {4, 5}),
+    (f"interpolate({PUMP}, {ASKED}, '1 hour')", {4, 5, 6}),
+    (f"delta({PUMP}, {ASKED}, '1 hour')", {4, 5}),
+    (f"rate({PUMP}, {ASKED}, '1 hour')", {4, 5}),
+    (f"time_weighted_avg({PUMP}, {ASKED}, '1 hour')", {4, 5}),
+    (f"lttb({PUMP}, {ASKED}, 100)", {5}),
+    (f"asof_join({PUMP}, series('pump-8', 'rpm'), {ASKED})", {4, 5}),
+    (f"series_catalogue AS s, rate(s.series_id, {ASKED}) WHERE source LIKE 'pump-1%'", {1, 4, 5, 10}),
+    ("latest WHERE source = 'pump-7'", {10}),
+    ("latest WHERE source LIKE 'pump-%'", {10}),
+    ("series_catalogue WHERE source = 'pump-7'", {1, 10}),
+    ("readings_named WHERE source = 'pump-7' AND ts >= '2026-01-05' AND ts < '2026-01-06'", {5}),
+]
+# The same with times that are known only when it runs.
+THIS_FAR = "now() - (now() - '2026-01-05'), now() - (now() - '2026-01-06')"
+LATER = [(query.replace(ASKED, THIS_FAR), days) for query, days in QUERIES if ASKED in query]
+
+TOUCHED = """
+    SELECT c.range_start, coalesce(s.seq_scan, 0), coalesce(s.idx_scan, 0)
+    FROM timescaledb_information.chunks AS c
+    JOIN pg_stat_xact_all_tables AS s ON s.schemaname = c.chunk_schema AND s.relname = c.chunk_name
+    WHERE c.hypertable_name = 'readings'
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(database: str) -> str:
+    """Return a database with ten days of fifty series, a reading every five minutes."""
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute(
+            "INSERT INTO series (tenant, source, metric)"
+            " SELECT 'default', 'pump-' || n, 'rpm' FROM generate_series(1, 50) AS n"
+        )
+        owner.execute(
+            """
+            INSERT INTO readings (ts, value, series_id, quality)
+            SELECT timestamptz '2026-01-01 00:00Z' + n * INTERVAL '5 min', n, series_id, 0
+            FROM series, generate_series(0, %s) AS n ORDER BY series_id, n
+            """,
+            (len(DAYS) * 288 - 1,),
+        )
+        owner.execute("INSERT INTO series (tenant, source, metric) VALUES ('default', 'silent', 'rpm')")
+        owner.execute("VACUUM ANALYZE readings, series")
+    return as_reader(database)
+
+
+@pytest.fixture
+def analyst(filled: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(filled) as session:
+        session.execute("SET timezone TO 'UTC'")
+        session.execute("SET stats_fetch_consistency TO 'none'")
+        yield session
+
+
+def touched(session: psycopg.Connection[Any]) -> tuple[set[int], set[int]]:
+    """Return of which days this transaction has read whole chunks, and of which it asked the index."""
+    rows = session.execute(TOUCHED).fetchall()
+    return {at.day for at, whole, _ in rows if whole}, {at.day for at, _, index in rows if index}
+
+
+@pytest.mark.parametrize(("query", "days"), QUERIES + LATER)
+def test_only_the_chunks_asked_for_are_read_and_by_their_index(
+    query: str, days: set[int], analyst: psycopg.Connection[Any]
+) -> None:
+    assert analyst.execute(f"SELECT * FROM {query}".encode()).fetchone() is not None
+    assert touched(analyst) == (set(), days)
+
+
+@pytest.mark.parametrize("query", [query for query, _ in QUERIES + LATER if "lttb" not in query])
+def test_plans_are_those_of_the_tables(query: str, analyst: psycopg.Connection[Any]) -> None:
+    plan = "\n".join(line for (line,) in analyst.execute(f"EXPLAIN SELECT * FROM {query}".encode()))
+    called = set(re.findall(r"Function Scan on (\w+)", plan))
+    assert called <= {"unnest", "generate_series"}, "ours are inlined"
+    scans = [line for line in plan.splitlines() if "_chunk" in line]
+    assert scans and all("Index" in line and "readings_series_id_ts" in line for line in scans), plan
+
+
+def test_names_and_numbers_cost_no_look_up_of_times(analyst: psycopg.Connection[Any]) -> None:
+    analyst.execute("SELECT series_id, source FROM series_catalogue").fetchall()
+    assert touched(analyst) == (set(), set())
+
+
+def test_a_search_path_of_the_caller_changes_nothing(filled: str) -> None:
+    """A table or function of the same name that comes first is not what is asked."""
+    queries = [query for query, _ in QUERIES if query.startswith(("gapfill", "rate", "lttb", "locf"))]
+    with psycopg.connect(filled) as session:
+        session.execute("SET TRANSACTION READ WRITE")
+        session.execute(
+            "CREATE TEMPORARY TABLE readings (series_id int, ts timestamptz, value float8, quality smallint)"
+        )
+        session.execute(
+            "CREATE TEMPORARY TABLE series (series_id int, source text, metric text, tenant text)"
+        )
+        session.execute("CREATE FUNCTION pg_temp.usable(float8, smallint) RETURNS float8 RETURN 1 / 0")
+        session.execute("SET LOCAL search_path TO pg_temp, public")
+        for query in queries:
+            rows = session.execute(f"SELECT bool_or(value IS NOT NULL) FROM {query}".encode()).fetchall()
+            assert rows == [(True,)], query
+
+
+def test_chunks_of_the_test_are_days(analyst: psycopg.Connection[Any]) -> None:
+    starts = {start for start, _, _ in analyst.execute(TOUCHED)}
+    assert starts == {datetime.combine(date(2026, 1, day), datetime.min.time(), UTC) for day in DAYS}
