@@ -121,15 +121,16 @@ def test_a_reading_takes_no_padding(empty: str) -> None:
 
 UNEXPLAINED = """
     SELECT c.relname, NULL FROM pg_class AS c
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
+    WHERE c.relnamespace::regnamespace::text IN ('public', 'tenant') AND c.relkind IN ('r', 'v')
       AND obj_description(c.oid, 'pg_class') IS NULL
     UNION ALL
     SELECT c.relname, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
+    WHERE c.relnamespace::regnamespace::text IN ('public', 'tenant') AND c.relkind IN ('r', 'v')
       AND a.attnum > 0 AND NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL
     UNION ALL
     SELECT p.proname, NULL FROM pg_proc AS p
-    WHERE p.pronamespace = 'public'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL
+    WHERE p.pronamespace::regnamespace::text IN ('public', 'tenant')
+      AND obj_description(p.oid, 'pg_proc') IS NULL
       AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e')
 """
 

@@ -83,7 +83,7 @@ def rights(database: str, role: str) -> dict[str, str]:
             for (name,) in connection.execute(
                 """
                 SELECT relname FROM pg_class
-                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm')
+                WHERE relnamespace::regnamespace::text IN ('public', 'tenant') AND relkind IN ('r', 'v', 'm')
                   AND has_table_privilege(%s, oid, %s)
                 """,
                 (role, privilege),
@@ -98,7 +98,8 @@ def functions(database: str, role: str) -> set[str]:
         rows = connection.execute(
             """
             SELECT proname FROM pg_proc AS p
-            WHERE pronamespace = 'public'::regnamespace AND has_function_privilege(%s, p.oid, 'EXECUTE')
+            WHERE pronamespace::regnamespace::text IN ('public', 'tenant')
+              AND has_function_privilege(%s, p.oid, 'EXECUTE')
               AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e')
             """,
             (role,),
