@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
@@ -11,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.databases import as_reader, tenant_reader
+from tests.integration.plans import STARTS, scans_by_index, touched
 
 pytestmark = pytest.mark.stack
 
@@ -42,13 +42,6 @@ QUERIES = [
 # The same with times that are known only when it runs.
 THIS_FAR = "now() - (now() - '2026-01-05'), now() - (now() - '2026-01-06')"
 LATER = [(query.replace(ASKED, THIS_FAR), days) for query, days in QUERIES if ASKED in query]
-
-TOUCHED = """
-    SELECT c.range_start, coalesce(s.seq_scan, 0), coalesce(s.idx_scan, 0)
-    FROM timescaledb_information.chunks AS c
-    JOIN pg_stat_xact_all_tables AS s ON s.schemaname = c.chunk_schema AND s.relname = c.chunk_name
-    WHERE c.hypertable_name = 'readings'
-"""
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +80,6 @@ def analyst(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection[Any]]
         yield session
 
 
-def touched(session: psycopg.Connection[Any]) -> tuple[set[int], set[int]]:
-    """Return of which days this transaction has read whole chunks, and of which it asked the index."""
-    rows = session.execute(TOUCHED).fetchall()
-    return {at.day for at, whole, _ in rows if whole}, {at.day for at, _, index in rows if index}
-
-
 @pytest.mark.parametrize(("query", "days"), QUERIES + LATER)
 def test_only_the_chunks_asked_for_are_read_and_by_their_index(
     query: str, days: set[int], analyst: psycopg.Connection[Any]
@@ -114,11 +101,7 @@ def test_a_pattern_is_asked_after_the_tenants_rows_are_found(
 
 @pytest.mark.parametrize("query", [query for query, _ in QUERIES + LATER if "lttb" not in query])
 def test_plans_are_those_of_the_tables(query: str, analyst: psycopg.Connection[Any]) -> None:
-    plan = "\n".join(line for (line,) in analyst.execute(f"EXPLAIN SELECT * FROM {query}".encode()))
-    called = set(re.findall(r"Function Scan on (\w+)", plan))
-    assert called <= {"unnest", "generate_series"}, "ours are inlined"
-    scans = [line for line in plan.splitlines() if "_chunk" in line]
-    assert scans and all("Index" in line and "readings_series_id_ts" in line for line in scans), plan
+    assert scans_by_index(analyst, f"SELECT * FROM {query}"), query
 
 
 def test_names_and_numbers_cost_no_look_up_of_times(analyst: psycopg.Connection[Any]) -> None:
@@ -145,5 +128,5 @@ def test_a_search_path_of_the_caller_changes_nothing(filled: str) -> None:
 
 
 def test_chunks_of_the_test_are_days(analyst: psycopg.Connection[Any]) -> None:
-    starts = {start for start, _, _ in analyst.execute(TOUCHED)}
+    starts = {start for start, _, _ in analyst.execute(STARTS)}
     assert starts == {datetime.combine(date(2026, 1, day), datetime.min.time(), UTC) for day in DAYS}
