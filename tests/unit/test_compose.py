@@ -130,7 +130,12 @@ def test_no_docker_client_means_no_engine(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    "file", ["infra/prometheus/prometheus.yml", "infra/grafana/provisioning/datasources/streamgauge.yml"]
+    "file",
+    [
+        "infra/prometheus/prometheus.yml",
+        "infra/grafana/provisioning/datasources/streamgauge.yml",
+        "infra/grafana/provisioning/dashboards/streamgauge.yml",
+    ],
 )
 def test_what_is_mounted_into_containers_is_there_and_well_formed(
     file: str, services: dict[str, dict[str, Any]]
