@@ -84,12 +84,12 @@ COMMENT ON FUNCTION show_to_tenants(regclass) IS 'Makes a view of the same name 
 CREATE FUNCTION show_to_tenants(shown regprocedure)
 RETURNS void
 LANGUAGE plpgsql
+SET search_path TO public
 AS $$
 DECLARE
     same_name text;
     definition text;
 BEGIN
-    PERFORM set_config('search_path', 'public', true);
     SELECT format('tenant.%I(%s)', proname, pg_get_function_identity_arguments(oid)) INTO same_name
     FROM pg_proc WHERE oid = shown;
     definition := replace(pg_get_functiondef(shown), '''public''', '''tenant'', ''public''');
@@ -99,7 +99,6 @@ BEGIN
     EXECUTE definition;
     EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO streamgauge_tenant', same_name);
     EXECUTE format('COMMENT ON FUNCTION %s IS %L', same_name, obj_description(shown, 'pg_proc'));
-    PERFORM set_config('search_path', 'public', true);
 END
 $$;
 
@@ -129,6 +128,7 @@ COMMENT ON FUNCTION set_rollup_levels IS 'Keeps rollups of these levels from now
 CREATE FUNCTION bind_reader(reader regrole, to_tenant text)
 RETURNS void
 LANGUAGE plpgsql
+SET search_path TO pg_catalog, public, pg_temp
 AS $$
 DECLARE
     around name;
