@@ -157,8 +157,9 @@ $$;
 COMMENT ON FUNCTION bind_reader IS 'Lets a role read what one tenant has, and nothing else, with an analyst''s limits; an error where the role has other ways to readings';
 
 SELECT show_to_tenants(shown::regclass)
-FROM unnest(ARRAY['series', 'readings', 'readings_named', 'reading_versions', 'producers', 'producer_gaps', 'latest', 'series_catalogue'])
-     AS shown;
+FROM unnest(ARRAY[
+    'series', 'readings', 'readings_named', 'reading_versions', 'producers', 'producer_gaps', 'latest', 'series_catalogue', 'metrics'
+]) AS shown;
 SELECT show_to_tenants(format('rollup_%s', name)::regclass) FROM rollup_levels;
 SELECT show_to_tenants(shown::regprocedure)
 FROM (
@@ -169,5 +170,27 @@ FROM (
     ORDER BY oid
 ) AS of_readers;
 
-GRANT SELECT ON tenant.reader TO streamgauge_tenant;
+
+-- Made of a function, which asks with the rights of whoever looks at the view.
+CREATE VIEW tenant.v_gaps WITH (security_barrier) AS
+SELECT * FROM tenant.gaps(now() - INTERVAL '1 day', now());
+CREATE VIEW tenant.rollup_levels WITH (security_barrier) AS
+SELECT width_s, name FROM public.rollup_levels;
+
+DO $$
+DECLARE
+    commented record;
+BEGIN
+    FOR commented IN
+        SELECT relname, attname, obj_description(c.oid, 'pg_class') AS of_all, col_description(c.oid, attnum) AS said
+        FROM pg_class AS c JOIN pg_attribute ON attrelid = c.oid
+        WHERE c.oid IN ('public.v_gaps'::regclass, 'public.rollup_levels'::regclass) AND attnum > 0
+    LOOP
+        EXECUTE format('COMMENT ON VIEW tenant.%I IS %L', commented.relname, commented.of_all);
+        EXECUTE format('COMMENT ON COLUMN tenant.%I.%I IS %L', commented.relname, commented.attname, commented.said);
+    END LOOP;
+END
+$$;
+
+GRANT SELECT ON tenant.reader, tenant.v_gaps, tenant.rollup_levels TO streamgauge_tenant;
 GRANT EXECUTE ON FUNCTION tenant.mine TO streamgauge_tenant;

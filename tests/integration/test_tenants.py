@@ -22,7 +22,7 @@ SECRETS = ("sesame-", "66613")
 
 VIEWS = (
     *("series", "readings", "readings_named", "reading_versions", "producers", "producer_gaps"),
-    *("latest", "series_catalogue", "rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d"),
+    *("metrics", "v_gaps", "latest", "series_catalogue", "rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d"),
 )
 ASKED = "'2026-01-01', '2026-01-02'"
 FILL = """
@@ -49,6 +49,8 @@ FILL = """
     INSERT INTO dead_letters (topic, partition, "offset", index, reason, detail, payload, payload_bytes)
     VALUES ('readings', 0, 0, -1, 'malformed', 'sesame', '66613', 5);
     INSERT INTO outbox (event_id, topic, value) VALUES ('sesame', 'readings', '66613');
+    INSERT INTO metrics (tenant, metric, unit, expected_every)
+    VALUES ('acme', 'rpm', '1/min', '1 hour'), ('sesame', 'rpm', 'sesame-', '1 hour');
     INSERT INTO tenants SELECT tenant, count(*) FROM series GROUP BY tenant;
     ANALYZE;
 """
@@ -130,8 +132,9 @@ def test_a_view_has_what_is_the_tenants(view: str, filled: str, acme: str) -> No
     own = "tenant = 'acme'"
     if view in ("readings", "reading_versions"):
         own = f"series_id IN (SELECT series_id FROM series WHERE {own})"
-    # An open bucket is computed when it is asked for, and says when that was.
-    question = f"SELECT (to_jsonb(t) - 'refreshed_at')::text FROM {view} AS t WHERE %s ORDER BY 1"
+    # What is computed when it is asked for says when that was.
+    content = "(to_jsonb(t) - '{refreshed_at, silent_to, lasts}'::text[])::text"
+    question = f"SELECT {content} FROM {view} AS t WHERE %s ORDER BY 1"
     with psycopg.connect(filled) as owner, psycopg.connect(acme) as reader:
         seen = reader.execute((question % "true").encode()).fetchall()
         assert seen == owner.execute((question % own).encode()).fetchall() != []
@@ -147,14 +150,16 @@ def test_a_view_has_what_is_the_tenants(view: str, filled: str, acme: str) -> No
         ),
         f"lttb(series('acme-pump-1', 'rpm'), {ASKED}, 10)",
         f"asof_join(series('acme-pump-1', 'rpm'), series('acme-pump-2', 'rpm'), {ASKED})",
+        f"gaps({ASKED}, 0.5) WHERE tenant = 'acme'",
+        f"coverage({ASKED}) WHERE tenant = 'acme'",
     ],
 )
 def test_a_function_answers_a_tenant_as_it_answers_analysts(call: str, filled: str, acme: str) -> None:
     with psycopg.connect(as_reader(filled)) as analyst, psycopg.connect(acme) as reader:
-        answer = reader.execute(f"SELECT * FROM {call}".encode()).fetchall()
+        answer = reader.execute(f"SELECT * FROM {call} ORDER BY 1, 2".encode()).fetchall()
         assert answer
         of_analyst = call.replace("'rpm'", "'rpm', 'acme'")
-        assert answer == analyst.execute(f"SELECT * FROM {of_analyst}".encode()).fetchall()
+        assert answer == analyst.execute(f"SELECT * FROM {of_analyst} ORDER BY 1, 2".encode()).fetchall()
 
 
 def test_all_that_analysts_see_of_tenants_is_there(filled: str) -> None:
@@ -188,7 +193,7 @@ def test_a_tenants_reader_has_rights_in_its_schema_alone(filled: str, acme: str)
     """
     with psycopg.connect(filled) as owner:
         found = set(owner.execute(allowed, {"role": role_of(acme)}).fetchall())
-    assert found == {("tenant", name) for name in (*VIEWS, "reader")}
+    assert found == {("tenant", name) for name in (*VIEWS, "reader", "rollup_levels")}
 
 
 def test_every_view_is_a_barrier_and_no_function_has_other_rights(filled: str) -> None:
@@ -305,6 +310,10 @@ def test_series_of_another_answer_like_those_that_do_not_exist(filled: str, curi
         "SELECT public.show_to_tenants('public.dead_letters'::regclass)",
         "GRANT streamgauge_reader TO {acme}",
         "SELECT * FROM public.history(1, '2026-01-01', '2026-01-02')",
+        "SELECT * FROM gaps('2026-01-01', '2026-01-02', 0.1)",
+        "SELECT * FROM coverage('2026-01-01', '2026-01-03')",
+        "SET search_path TO public; SELECT * FROM tenant.gaps('2026-01-01', '2026-01-02', 0.1)",
+        "SET search_path TO public; SELECT * FROM tenant.coverage('2026-01-01', '2026-01-03')",
         "SELECT query_to_xml('SELECT * FROM public.readings_named', true, true, '')",
         "SELECT schema_to_xml('public', true, true, '')",
         "SELECT pg_read_file('PG_VERSION')",
