@@ -47,8 +47,18 @@ END;
 
 COMMENT ON FUNCTION tenant.mine IS 'The tenant whose data the asking role sees; NULL where it is bound to none';
 
+-- Conditions on what a volatile function returns stay outside the view that calls it. In the plan nothing is left
+-- of this one: it is inlined.
+CREATE FUNCTION tenant.measured(anyelement) RETURNS anyelement
+LANGUAGE sql VOLATILE PARALLEL SAFE
+AS 'SELECT $1';
+
+COMMENT ON FUNCTION tenant.measured(anyelement) IS 'What it is given. No condition on it is asked of the rows of others';
+
 -- A barrier, not row security: hypertables that have the latter cannot be compressed. Behind it the conditions
 -- of whoever asks come after the tenant's, unless they can give nothing away: = < <= > >= of numbers, times, texts.
+-- Of these EXPLAIN ANALYZE tells how many rows they passed by, those of others among them. So none of them may
+-- be on what was measured.
 CREATE FUNCTION show_to_tenants(shown regclass)
 RETURNS void
 LANGUAGE plpgsql
@@ -57,15 +67,26 @@ AS $$
 DECLARE
     same_name CONSTANT text := format('tenant.%I', (SELECT relname FROM pg_class WHERE oid = shown));
     has_tenant CONSTANT boolean := EXISTS (SELECT FROM pg_attribute WHERE attrelid = shown AND attname = 'tenant');
+    -- Rollups look these up for the number that a series has, so a condition on them comes after the tenant's.
+    -- What is volatile would be looked up where nobody asks for it.
+    of_series CONSTANT name[] := ARRAY['increase', 'rate', 'time_weighted_mean'];
+    columns CONSTANT text := (
+        SELECT string_agg(CASE
+            WHEN atttypid IN ('double precision'::regtype, 'smallint'::regtype) AND attname <> ALL (of_series)
+                THEN format('tenant.measured(shown.%1$I) AS %1$I', attname)
+            ELSE format('shown.%I', attname)
+        END, ', ' ORDER BY attnum)
+        FROM pg_attribute WHERE attrelid = shown AND attnum > 0 AND NOT attisdropped
+    );
     commented record;
 BEGIN
     EXECUTE format(
         CASE WHEN has_tenant
-            THEN 'CREATE OR REPLACE VIEW %1$s WITH (security_barrier) AS SELECT shown.* FROM %2$s AS shown'
+            THEN 'CREATE OR REPLACE VIEW %1$s WITH (security_barrier) AS SELECT %3$s FROM %2$s AS shown'
                  ' WHERE shown.tenant = (SELECT r.tenant FROM tenant.reader AS r)'
-            ELSE 'CREATE OR REPLACE VIEW %1$s WITH (security_barrier) AS SELECT shown.* FROM %2$s AS shown'
+            ELSE 'CREATE OR REPLACE VIEW %1$s WITH (security_barrier) AS SELECT %3$s FROM %2$s AS shown'
                  ' JOIN series AS s USING (series_id) WHERE s.tenant = (SELECT r.tenant FROM tenant.reader AS r)'
-        END, same_name, shown
+        END, same_name, shown, columns
     );
     EXECUTE format('GRANT SELECT ON %s TO streamgauge_tenant', same_name);
     EXECUTE format('COMMENT ON VIEW %s IS %L', same_name, obj_description(shown, 'pg_class') || ', of the reader''s tenant');
@@ -193,4 +214,4 @@ END
 $$;
 
 GRANT SELECT ON tenant.reader, tenant.v_gaps, tenant.rollup_levels TO streamgauge_tenant;
-GRANT EXECUTE ON FUNCTION tenant.mine TO streamgauge_tenant;
+GRANT EXECUTE ON FUNCTION tenant.mine(), tenant.measured(anyelement) TO streamgauge_tenant;

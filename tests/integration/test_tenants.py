@@ -31,10 +31,10 @@ FILL = """
     FROM generate_series(1, 3) AS n, unnest('{sesame, acme}'::text[]) AS tenant;
     INSERT INTO readings (ts, value, series_id, quality)
     SELECT timestamptz '2026-01-01 00:00Z' + n * INTERVAL '1 hour',
-           CASE tenant WHEN 'acme' THEN n ELSE 66613 END, series_id, 0
+           CASE tenant WHEN 'acme' THEN n ELSE 66613 END, series_id, CASE tenant WHEN 'acme' THEN 0 ELSE 1 END
     FROM series, generate_series(0, 47) AS n;
     INSERT INTO reading_versions (series_id, ts, revision, value, quality)
-    SELECT series_id, ts, 1, value, 0 FROM readings;
+    SELECT series_id, ts, 1, value, quality FROM readings;
     INSERT INTO producers (topic, partition, tenant, producer, epoch, seen, last_seen)
     SELECT 'readings', 0, tenant, tenant || '-gateway', 1, '{[1,4),[66613,66700)}', now()
     FROM unnest('{sesame, acme}'::text[]) AS tenant;
@@ -178,7 +178,7 @@ def test_all_that_analysts_see_of_tenants_is_there(filled: str) -> None:
         of_analysts = owner.execute(functions, ("public", "streamgauge_reader")).fetchall()
         theirs = owner.execute(functions, ("tenant", "streamgauge_tenant")).fetchall()
     assert len(of_analysts) >= 13
-    assert {name for name, _ in set(theirs) - set(of_analysts)} == {"mine"}
+    assert {name for name, _ in set(theirs) - set(of_analysts)} == {"measured", "mine"}
     assert set(theirs) >= set(of_analysts)
 
 
@@ -245,6 +245,53 @@ def test_the_same_tricks_show_all_where_a_view_is_no_barrier(
         finally:
             owner.execute("ALTER VIEW tenant.readings_named SET (security_barrier = on)")
     assert curious.secrets
+
+
+MEASURED = [
+    *((view, "value") for view in ("readings", "readings_named", "reading_versions", "latest")),
+    *((view, "quality") for view in ("readings", "readings_named", "reading_versions", "latest")),
+    *(("rollup_1m", of) for of in ("mean", "min", "max", "sum", "first", "last", "time_weighted_mean")),
+]
+
+
+def counted(plan: dict[str, Any]) -> list[Any]:
+    """Return how many rows each node of a plan had, and how many it passed by."""
+    own = [(key, plan[key]) for key in sorted(plan) if "Rows" in key or "Loops" in key]
+    return [own, *map(counted, plan.get("Plans", []))]
+
+
+def guessed(session: psycopg.Connection[Any], view: str, column: str) -> list[list[Any]]:
+    """Return what plans tell of one guess that is true of all that another tenant has, and of one that is not."""
+    explain = "EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF, FORMAT JSON)"
+    guesses = (1, 2) if column == "quality" else (66_613, 66_614)
+    return [
+        counted(plan[0]["Plan"])
+        for guess in guesses
+        for (plan,) in session.execute(f"{explain} SELECT * FROM {view} WHERE {column} >= {guess}".encode())
+    ]
+
+
+@pytest.mark.parametrize("setting", ["enable_hashjoin", "enable_nestloop"])
+@pytest.mark.parametrize(("view", "column"), MEASURED)
+def test_a_plan_counts_the_same_rows_whatever_is_guessed_of_the_values_of_others(
+    view: str, column: str, setting: str, curious: Curious
+) -> None:
+    curious.session.execute(f"SET {setting} TO off".encode())
+    right, wrong = guessed(curious.session, view, column)
+    assert right == wrong
+
+
+@pytest.mark.parametrize("view", ["readings", "reading_versions", "rollup_1m"])
+def test_the_same_guess_is_told_where_conditions_on_values_are_moved(
+    view: str, filled: str, curious: Curious
+) -> None:
+    with psycopg.connect(filled, autocommit=True) as owner:
+        owner.execute("ALTER FUNCTION tenant.measured(anyelement) STABLE")
+        try:
+            right, wrong = guessed(curious.session, view, "max" if view == "rollup_1m" else "value")
+        finally:
+            owner.execute("ALTER FUNCTION tenant.measured(anyelement) VOLATILE")
+    assert right != wrong
 
 
 def test_an_error_does_not_tell_of_another(curious: Curious) -> None:
