@@ -146,36 +146,156 @@ $$;
 COMMENT ON FUNCTION keep_rollup_levels IS 'Does what set_rollup_levels does, but for what tenants'' readers see';
 COMMENT ON FUNCTION set_rollup_levels IS 'Keeps rollups of these levels from now on, each a multiple of the one before, and shows them to tenants'' readers; computes what is new from what is there';
 
+-- Everybody may take advisory locks, and hold those that workers take turns by. Only a superuser can change that.
+CREATE FUNCTION advisory_locks_of_all()
+RETURNS SETOF regprocedure
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT oid::regprocedure FROM pg_proc
+    WHERE pronamespace = 'pg_catalog'::regnamespace
+      AND proname ~ '^pg_(try_)?advisory_(xact_)?lock(_shared)?$'
+      AND has_function_privilege('public', oid, 'EXECUTE');
+END;
+
+CREATE FUNCTION keep_locks_from_readers()
+RETURNS void
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, public, pg_temp
+AS $$
+DECLARE
+    owner CONSTANT regrole := (SELECT relowner FROM pg_class WHERE oid = 'tenant_readers'::regclass);
+    lock regprocedure;
+BEGIN
+    FOR lock IN SELECT advisory_locks_of_all() LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', lock);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s, streamgauge_writer', lock, owner);
+    END LOOP;
+    IF EXISTS (SELECT advisory_locks_of_all()) THEN
+        RAISE EXCEPTION '% may not take advisory locks from others', quote_ident(current_user)
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'In this database and as a superuser, run: SELECT keep_locks_from_readers();';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION advisory_locks_of_all() IS 'The functions that take advisory locks and may be called by everybody';
+COMMENT ON FUNCTION keep_locks_from_readers() IS 'Leaves advisory locks to the workers and the owner of this database; whatever else uses some here needs a GRANT of its own';
+
+-- As it was, but for its lock, which readers have no right to take.
+CREATE OR REPLACE FUNCTION register_series(
+    their_tenants text[], sources text[], metrics text[], said jsonb[],
+    home_topics text[], home_partitions integer[], max_per_tenant integer
+)
+RETURNS TABLE (
+    tenant text, source text, metric text, series_id integer, home_topic text, home_partition integer,
+    adopted boolean
+)
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_column
+DECLARE
+    homeless integer[] := '{}';
+BEGIN
+    IF EXISTS (SELECT FROM find_series(their_tenants, sources, metrics, said) WHERE NOT up_to_date) THEN
+        LOCK TABLE tenants IN SHARE ROW EXCLUSIVE MODE;
+        homeless := ARRAY(
+            SELECT f.series_id FROM find_series(their_tenants, sources, metrics, said) AS f
+            WHERE f.series_id IS NOT NULL AND f.home_topic IS NULL
+        );
+
+        WITH unknown AS (
+            SELECT f.*, row_number() OVER (PARTITION BY f.tenant ORDER BY f.nth) AS rank
+            FROM find_series(their_tenants, sources, metrics, said) AS f
+            WHERE f.series_id IS NULL
+        ), added AS (
+            INSERT INTO series (tenant, source, metric, attributes, home_topic, home_partition)
+            SELECT u.tenant, u.source, u.metric, u.attributes, home_topics[u.nth], home_partitions[u.nth]
+            FROM unknown AS u
+            LEFT JOIN tenants AS t USING (tenant)
+            WHERE u.rank <= max_per_tenant - coalesce(t.series_count, 0)
+            ORDER BY u.nth
+            RETURNING tenant
+        )
+        INSERT INTO tenants AS t (tenant, series_count)
+        SELECT a.tenant, count(*) FROM added AS a GROUP BY a.tenant
+        ON CONFLICT (tenant) DO UPDATE SET series_count = t.series_count + excluded.series_count;
+
+        UPDATE series AS s
+        SET attributes = s.attributes || f.attributes,
+            home_topic = coalesce(s.home_topic, home_topics[f.nth]),
+            home_partition = coalesce(s.home_partition, home_partitions[f.nth])
+        FROM find_series(their_tenants, sources, metrics, said) AS f
+        WHERE s.series_id = f.series_id AND NOT f.up_to_date;
+    END IF;
+
+    RETURN QUERY
+    SELECT f.tenant, f.source, f.metric, f.series_id, f.home_topic, f.home_partition,
+           coalesce(f.series_id = ANY(homeless), false)
+    FROM find_series(their_tenants, sources, metrics, said) AS f;
+END
+$$;
+
 CREATE FUNCTION bind_reader(reader regrole, to_tenant text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, public, pg_temp
 AS $$
 DECLARE
-    around name;
+    found_as name;
+    found_of name;
     setting text;
 BEGIN
-    SELECT rolname INTO around FROM pg_roles
-    WHERE pg_has_role(reader, oid, 'MEMBER')
-      AND (has_table_privilege(oid, 'public.series', 'SELECT') OR has_table_privilege(oid, 'public.readings', 'SELECT'))
-    ORDER BY oid <> reader, rolname LIMIT 1;
+    SELECT r.rolname, c.relname INTO found_as, found_of
+    FROM pg_roles AS r
+    JOIN pg_class AS c ON has_any_column_privilege(r.oid, c.oid, 'SELECT, INSERT, UPDATE, REFERENCES')
+                       OR has_table_privilege(r.oid, c.oid, 'DELETE, TRUNCATE, TRIGGER')
+    WHERE pg_has_role(reader, r.oid, 'MEMBER')
+      AND c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype = 'e')
+    ORDER BY r.oid <> reader, r.rolname, c.relname LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'role % sees the readings of all tenants as %', reader, around
-            USING ERRCODE = 'invalid_grant_operation', HINT = 'Bind a role that has no other rights: CREATE ROLE acme_reader LOGIN PASSWORD ''...''';
+        RAISE EXCEPTION 'role % has rights to % as %', reader, quote_ident(found_of), quote_ident(found_as)
+            USING ERRCODE = 'invalid_grant_operation',
+                  HINT = 'Bind a role that has no other rights: CREATE ROLE acme_reader LOGIN PASSWORD ''...''';
     END IF;
+    SELECT r.rolname INTO found_as FROM tenant_readers AS b JOIN pg_roles AS r ON r.oid = b.reader
+    WHERE r.oid <> bind_reader.reader
+      AND (pg_has_role(bind_reader.reader, r.oid, 'MEMBER') OR pg_has_role(r.oid, bind_reader.reader, 'MEMBER'))
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'of role % and %, which is bound, one is a member of the other', reader, quote_ident(found_as)
+            USING ERRCODE = 'invalid_grant_operation', HINT = 'A member can become the other, and see its tenant: revoke that.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM tenants WHERE tenant = to_tenant) THEN
+        RAISE WARNING 'tenant % has no series yet', quote_nullable(to_tenant)
+            USING HINT = 'If that is not its name, bind the role again.';
+    END IF;
+
+    DELETE FROM tenant_readers AS b WHERE NOT EXISTS (SELECT FROM pg_roles WHERE oid = b.reader);
     INSERT INTO tenant_readers AS bound VALUES (bind_reader.reader, to_tenant)
     ON CONFLICT ON CONSTRAINT tenant_readers_pkey DO UPDATE SET tenant = excluded.tenant;
-    EXECUTE format('GRANT streamgauge_tenant TO %s', reader);
-    FOREACH setting IN ARRAY ARRAY[
-        'search_path = tenant, public', 'statement_timeout = ''5min''', 'default_transaction_read_only = on',
-        'idle_in_transaction_session_timeout = ''5min'''
-    ] LOOP
-        EXECUTE format('ALTER ROLE %s IN DATABASE %I SET %s', reader, current_database(), setting);
-    END LOOP;
+    BEGIN
+        EXECUTE format('GRANT streamgauge_tenant TO %s WITH INHERIT TRUE', reader);
+        FOREACH setting IN ARRAY ARRAY[
+            'search_path = tenant, public', 'statement_timeout = ''5min''', 'default_transaction_read_only = on',
+            'idle_in_transaction_session_timeout = ''5min''', 'idle_session_timeout = ''1h'''
+        ] LOOP
+            EXECUTE format('ALTER ROLE %s IN DATABASE %I SET %s', reader, current_database(), setting);
+        END LOOP;
+    EXCEPTION WHEN insufficient_privilege THEN
+        RAISE EXCEPTION '% may not bind role %: %', quote_ident(current_user), reader, SQLERRM
+            USING ERRCODE = 'insufficient_privilege', HINT = format(
+                'As an administrator, run: GRANT streamgauge_tenant, %s TO %I WITH ADMIN OPTION;', reader, current_user
+            );
+    END;
+    IF EXISTS (SELECT advisory_locks_of_all()) THEN
+        RAISE WARNING 'role % may hold the locks that workers take turns by', reader
+            USING HINT = 'In this database and as a superuser, run: SELECT keep_locks_from_readers();';
+    END IF;
 END
 $$;
 
-COMMENT ON FUNCTION bind_reader IS 'Lets a role read what one tenant has, and nothing else, with an analyst''s limits; an error where the role has other ways to readings';
+COMMENT ON FUNCTION bind_reader(regrole, text) IS 'Lets a role read what one tenant has, and nothing else, with an analyst''s limits; an error where the role has rights in schema public, or where it and another reader can become one another';
 
 SELECT show_to_tenants(shown::regclass)
 FROM unnest(ARRAY[

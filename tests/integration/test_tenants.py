@@ -8,12 +8,11 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 from psycopg import errors
-from psycopg.sql import SQL, Identifier
 
 from sinks.timescale.levels import apply_levels
 from streams.core.levels import parse_levels
 from streams.core.rollup import LEVELS_US
-from tests.databases import as_reader, new_role, role_of, tenant_reader
+from tests.databases import as_reader, role_of, tenant_reader
 
 pytestmark = pytest.mark.stack
 
@@ -261,7 +260,7 @@ def counted(plan: dict[str, Any]) -> list[Any]:
 
 
 def guessed(session: psycopg.Connection[Any], view: str, column: str) -> list[list[Any]]:
-    """Return what plans tell of one guess that is true of all that another tenant has, and of one that is not."""
+    """Return what plans tell of a guess that is true of all that another tenant has, and of a false one."""
     explain = "EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF, FORMAT JSON)"
     guesses = (1, 2) if column == "quality" else (66_613, 66_614)
     return [
@@ -378,62 +377,6 @@ def test_no_attempt_shows_another_tenant(attempt: str, acme: str, rival: str, cu
     assert curious.secrets == []
     whose = curious.session.execute("SELECT tenant.mine(), tenant FROM tenant.reader").fetchall()
     assert whose == ([] if attempt == "SET ROLE streamgauge_tenant" else [("acme", "acme")])
-
-
-def test_readers_are_limited_as_analysts_are(acme: str) -> None:
-    with psycopg.connect(acme) as session:
-        limits = [
-            session.execute(f"SHOW {name}".encode()).fetchone()
-            for name in (
-                *("statement_timeout", "idle_in_transaction_session_timeout"),
-                *("default_transaction_read_only", "search_path"),
-            )
-        ]
-    assert limits == [("5min",), ("5min",), ("on",), ("tenant, public",)]
-
-
-SEEN = "SELECT DISTINCT tenant FROM tenant.series"
-
-
-def test_who_is_bound_anew_sees_the_new_tenant_and_who_is_not_bound_nothing(filled: str) -> None:
-    with (
-        tenant_reader(filled, "sesame") as dsn,
-        psycopg.connect(dsn, autocommit=True) as session,
-        psycopg.connect(filled, autocommit=True) as owner,
-    ):
-        asked = session.cursor()
-        assert asked.execute(SEEN).fetchall() == [("sesame",)]
-        owner.execute("SELECT bind_reader(%s::regrole, 'acme')", (role_of(dsn),))
-        assert asked.execute(SEEN).fetchall() == [("acme",)]
-        owner.execute("DELETE FROM tenant_readers WHERE reader = %s::regrole", (role_of(dsn),))
-        assert asked.execute(SEEN).fetchall() == []
-        assert asked.execute("SELECT count(*), tenant.mine() FROM tenant.readings").fetchall() == [(0, None)]
-
-
-def test_a_role_of_the_same_name_that_is_made_later_is_another(filled: str) -> None:
-    with tenant_reader(filled, "acme") as dsn, psycopg.connect(filled, autocommit=True) as owner:
-        role = Identifier(role_of(dsn))
-        owner.execute(SQL("DROP ROLE {}").format(role))
-        owner.execute(SQL("CREATE ROLE {} IN ROLE streamgauge_tenant").format(role))
-        owner.execute(SQL("GRANT {} TO current_user WITH SET TRUE").format(role))
-        owner.execute(SQL("SET ROLE {}").format(role))
-        assert owner.execute(SEEN).fetchall() == []
-        owner.execute("RESET ROLE")
-
-
-def test_only_roles_without_another_way_to_readings_are_bound(filled: str) -> None:
-    with new_role(filled) as dsn, psycopg.connect(filled, autocommit=True) as owner:
-        role = role_of(dsn)
-        bind = "SELECT bind_reader(%s::regrole, 'acme')"
-        for other in ("streamgauge_reader", "streamgauge_writer", "streamgauge_owner", "postgres"):
-            with pytest.raises(errors.InvalidGrantOperation, match=f"role {other} sees the readings of all"):
-                owner.execute(bind, (other,))
-        owner.execute(SQL("GRANT streamgauge_reader TO {} WITH INHERIT FALSE").format(Identifier(role)))
-        with pytest.raises(errors.InvalidGrantOperation, match=f"role {role} .* as streamgauge_reader"):
-            owner.execute(bind, (role,))
-        with pytest.raises(errors.UndefinedObject, match="nobody"):
-            owner.execute(bind, ("nobody",))
-        assert owner.execute("SELECT FROM tenant_readers WHERE reader = %s::regrole", (role,)).rowcount == 0
 
 
 def test_a_new_level_of_rollups_is_shown_and_one_given_up_is_not(filled: str, acme: str) -> None:
