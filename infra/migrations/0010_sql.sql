@@ -64,10 +64,14 @@ BEGIN
     IF extract(day FROM width) = 0 AND extract(epoch FROM date_trunc('month', width)) = 0 THEN
         timezone := 'UTC';
     END IF;
+    -- Steps are of the calendar: a day that begins at one, since it has no midnight, does not move those after it.
     begins := ARRAY(
-        SELECT generate_series(
-            time_bucket(width, since, timezone), until - INTERVAL '1 microsecond', width, timezone
-        )
+        SELECT DISTINCT begin AT TIME ZONE timezone AS begin
+        FROM generate_series(
+            time_bucket(width, since AT TIME ZONE timezone), until AT TIME ZONE timezone, width
+        ) AS begin
+        WHERE begin AT TIME ZONE timezone < until
+        ORDER BY 1
     );
     -- Where a day begins twice, the calendar tells the later time.
     begins[1] := least(begins[1], since);
@@ -78,7 +82,7 @@ $$;
 COMMENT ON FUNCTION buckets IS 'Begins of the buckets of that width that are between two times, or partly; days and longer by the calendar of the time zone; the whole as one where width is NULL; an error where there are more than 100,000';
 
 -- The one before counts for what follows it, but for a while at most.
-CREATE FUNCTION history(series integer, since timestamptz, until timestamptz, reach interval DEFAULT '1 day')
+CREATE FUNCTION history(series integer, since timestamptz, until timestamptz, reach interval DEFAULT '24 hours')
 RETURNS TABLE (ts timestamptz, value double precision)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
 BEGIN ATOMIC
@@ -123,7 +127,7 @@ COMMENT ON FUNCTION gapfill IS 'Mean of a series in each bucket between two time
 
 CREATE FUNCTION locf(
     series integer, since timestamptz, until timestamptz, width interval, timezone text DEFAULT 'UTC',
-    reach interval DEFAULT '1 day'
+    reach interval DEFAULT '24 hours'
 )
 RETURNS TABLE (bucket timestamptz, value double precision)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 100
@@ -156,7 +160,7 @@ COMMENT ON FUNCTION locf(integer, timestamptz, timestamptz, interval, text, inte
 
 CREATE FUNCTION interpolate(
     series integer, since timestamptz, until timestamptz, width interval, timezone text DEFAULT 'UTC',
-    reach interval DEFAULT '1 day'
+    reach interval DEFAULT '24 hours'
 )
 RETURNS TABLE (bucket timestamptz, value double precision)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 100
@@ -206,7 +210,7 @@ COMMENT ON FUNCTION interpolate(integer, timestamptz, timestamptz, interval, tex
 
 CREATE FUNCTION changes(
     series integer, since timestamptz, until timestamptz, width interval DEFAULT NULL, timezone text DEFAULT 'UTC',
-    reach interval DEFAULT '1 day'
+    reach interval DEFAULT '24 hours'
 )
 RETURNS TABLE (bucket timestamptz, change double precision, increase double precision, seconds double precision)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 100
@@ -234,7 +238,7 @@ COMMENT ON FUNCTION changes IS 'What a series changed by in each bucket between 
 
 CREATE FUNCTION delta(
     series integer, since timestamptz, until timestamptz, width interval DEFAULT NULL, timezone text DEFAULT 'UTC',
-    reach interval DEFAULT '1 day'
+    reach interval DEFAULT '24 hours'
 )
 RETURNS TABLE (bucket timestamptz, value double precision)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 100
@@ -246,7 +250,7 @@ COMMENT ON FUNCTION delta IS 'What a series changed by in each bucket between tw
 
 CREATE FUNCTION rate(
     series integer, since timestamptz, until timestamptz, width interval DEFAULT NULL, timezone text DEFAULT 'UTC',
-    reach interval DEFAULT '1 day'
+    reach interval DEFAULT '24 hours'
 )
 RETURNS TABLE (bucket timestamptz, value double precision)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 100
@@ -258,7 +262,7 @@ COMMENT ON FUNCTION rate IS 'What a counter rose by a second, in each bucket bet
 
 CREATE FUNCTION time_weighted_avg(
     series integer, since timestamptz, until timestamptz, width interval DEFAULT NULL, timezone text DEFAULT 'UTC',
-    reach interval DEFAULT '1 day'
+    reach interval DEFAULT '24 hours'
 )
 RETURNS TABLE (bucket timestamptz, value double precision)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 100
@@ -354,7 +358,7 @@ $$;
 COMMENT ON FUNCTION lttb IS 'So many of the values of a series between two times, all where it has no more, that a plot of them looks like a plot of all (Largest-Triangle-Three-Buckets); an error for more than 1,000,000';
 
 CREATE FUNCTION asof_join(
-    series integer, other integer, since timestamptz, until timestamptz, reach interval DEFAULT '1 day'
+    series integer, other integer, since timestamptz, until timestamptz, reach interval DEFAULT '24 hours'
 )
 RETURNS TABLE (ts timestamptz, value double precision, other_ts timestamptz, other_value double precision)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from statistics import fmean
 from zoneinfo import ZoneInfo
 
@@ -41,8 +41,9 @@ def grid(since: int, until: int, width: int | None, zone: str) -> list[int]:
 def _midnights(since: int, until: int, zone: ZoneInfo) -> Iterator[int]:
     day = datetime.fromtimestamp(since // SECOND_US, zone).date()
     while True:
-        midnight = datetime(day.year, day.month, day.day, tzinfo=zone, fold=1)
-        begin = int(midnight.astimezone(UTC).timestamp()) * SECOND_US
+        # The later of two midnights, and where there is none the moment at which clocks skip it.
+        folds = [datetime(day.year, day.month, day.day, tzinfo=zone, fold=fold) for fold in (0, 1)]
+        begin = int(max(midnight.timestamp() for midnight in folds)) * SECOND_US
         if begin >= until:
             return
         yield begin

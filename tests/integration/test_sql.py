@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -281,6 +282,17 @@ def test_a_day_that_begins_twice_is_one_bucket(base: Base) -> None:
     for since in (second_us - HOUR_US // 2, second_us):
         begins = base.buckets(since, second_us + 2 * DAY_US, "1 day", "Atlantic/Azores")
         assert begins == [since, second_us + DAY_US]
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"), [("Africa/Cairo", "2026-04-24"), ("America/Santiago", "2026-09-06")]
+)
+def test_a_day_without_a_midnight_moves_no_other(base: Base, zone: str, day: str) -> None:
+    since = us(datetime.fromisoformat(day).replace(tzinfo=UTC)) - DAY_US
+    begins = base.buckets(since, since + 5 * DAY_US, "1 day", zone)
+    assert begins == oracle.grid(since, since + 5 * DAY_US, DAY_US, zone)
+    local = [at(begin).astimezone(ZoneInfo(zone)) for begin in begins]
+    assert [begin.strftime("%Y-%m-%d %H") for begin in local if begin.hour] == [f"{day} 01"]
 
 
 def test_days_of_a_zone_have_23_to_25_hours(base: Base) -> None:
