@@ -11,7 +11,7 @@ RETURN CASE
     ELSE value
 END;
 
-COMMENT ON FUNCTION usable IS 'What a reading says: its value; NULL where the quality is bad, there is none or it is beyond 1e140; 0 where it is nearer to 0 than 1e-140';
+COMMENT ON FUNCTION usable(double precision, smallint) IS 'What a reading says: its value; NULL where the quality is bad, there is none or it is beyond 1e140; 0 where it is nearer to 0 than 1e-140';
 
 CREATE FUNCTION series(source text, metric text, tenant text DEFAULT 'default') RETURNS integer
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -79,9 +79,25 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION buckets IS 'Begins of the buckets of that width that are between two times, or partly; days and longer by the calendar of the time zone; the whole as one where width is NULL; an error where there are more than 100,000';
+COMMENT ON FUNCTION buckets(timestamptz, timestamptz, interval, text) IS 'Begins of the buckets of that width that are between two times, or partly; days and longer by the calendar of the time zone; the whole as one where width is NULL; an error where there are more than 100,000';
 
--- The one before counts for what follows it, but for a while at most.
+CREATE FUNCTION reaching(reach interval) RETURNS interval
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF reach IS NULL OR reach < INTERVAL '0' THEN
+        RAISE EXCEPTION 'a value cannot count for %', coalesce(reach::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a reach such as INTERVAL ''24 hours'', or 0.';
+    END IF;
+    RETURN reach;
+END
+$$;
+
+COMMENT ON FUNCTION reaching(interval) IS 'How long a value counts for what follows it; an error where that is NULL or less than nothing';
+
+-- The one before counts for what follows it, but for a while at most. That is told in hours: how long a day is
+-- depends on the session's time zone.
 CREATE FUNCTION history(series integer, since timestamptz, until timestamptz, reach interval DEFAULT '24 hours')
 RETURNS TABLE (ts timestamptz, value double precision)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
@@ -89,7 +105,7 @@ BEGIN ATOMIC
     (
         SELECT r.ts, usable(r.value, r.quality)
         FROM readings AS r
-        WHERE r.series_id = series AND r.ts >= since - reach AND r.ts < since
+        WHERE r.series_id = series AND r.ts >= since - reaching(reach) AND r.ts < since
           AND usable(r.value, r.quality) IS NOT NULL
         ORDER BY r.ts DESC
         LIMIT 1
@@ -101,7 +117,7 @@ BEGIN ATOMIC
       AND usable(r.value, r.quality) IS NOT NULL;
 END;
 
-COMMENT ON FUNCTION history IS 'What the readings of a series say from since until before until, and the last one before since unless it is more than reach earlier; in no order';
+COMMENT ON FUNCTION history(integer, timestamptz, timestamptz, interval) IS 'What the readings of a series say from since until before until, and the last one before since unless it is more than reach earlier; in no order';
 
 CREATE FUNCTION gapfill(
     series integer, since timestamptz, until timestamptz, width interval, timezone text DEFAULT 'UTC'
@@ -123,7 +139,7 @@ BEGIN ATOMIC
     ORDER BY b.bucket;
 END;
 
-COMMENT ON FUNCTION gapfill IS 'Mean of a series in each bucket between two times, NULL where there is none, and how many readings it has, bad ones among them';
+COMMENT ON FUNCTION gapfill(integer, timestamptz, timestamptz, interval, text) IS 'Mean of a series in each bucket between two times, NULL where there is none, and how many readings it has, bad ones among them';
 
 CREATE FUNCTION locf(
     series integer, since timestamptz, until timestamptz, width interval, timezone text DEFAULT 'UTC',
@@ -225,7 +241,7 @@ BEGIN ATOMIC
                sum(CASE WHEN value < before THEN value ELSE value - before END) AS increase,
                date_part('epoch', sum(ts - before_at)) AS seconds
         FROM steps
-        WHERE ts >= since AND before_at >= ts - reach
+        WHERE ts >= since AND before IS NOT NULL
         GROUP BY 1
     )
     SELECT b.bucket, c.change, c.increase, c.seconds
@@ -234,7 +250,7 @@ BEGIN ATOMIC
     ORDER BY b.bucket;
 END;
 
-COMMENT ON FUNCTION changes IS 'What a series changed by in each bucket between two times, or in the whole of it, from the last value before, unless that is more than reach earlier, to its last; what it rose by as a counter, for which a fall is a restart from 0; and the seconds between these two values. NULL where nothing tells';
+COMMENT ON FUNCTION changes(integer, timestamptz, timestamptz, interval, text, interval) IS 'What a series changed by in each bucket between two times, or in the whole of it, from the last value before, however long ago in the time asked for, at most reach before since, to its last; what it rose by as a counter, for which a fall is a restart from 0; and the seconds between these two values. NULL where nothing tells';
 
 CREATE FUNCTION delta(
     series integer, since timestamptz, until timestamptz, width interval DEFAULT NULL, timezone text DEFAULT 'UTC',
@@ -246,7 +262,7 @@ BEGIN ATOMIC
     SELECT c.bucket, c.change FROM changes(series, since, until, width, timezone, reach) AS c;
 END;
 
-COMMENT ON FUNCTION delta IS 'What a series changed by in each bucket between two times, or in the whole of it: from the last value before, unless that is more than reach earlier, to its last; NULL where nothing tells';
+COMMENT ON FUNCTION delta(integer, timestamptz, timestamptz, interval, text, interval) IS 'What a series changed by in each bucket between two times, or in the whole of it: from the last value before, however long ago in the time asked for, at most reach before since, to its last; NULL where nothing tells';
 
 CREATE FUNCTION rate(
     series integer, since timestamptz, until timestamptz, width interval DEFAULT NULL, timezone text DEFAULT 'UTC',
@@ -258,7 +274,7 @@ BEGIN ATOMIC
     SELECT c.bucket, c.increase / nullif(c.seconds, 0) FROM changes(series, since, until, width, timezone, reach) AS c;
 END;
 
-COMMENT ON FUNCTION rate IS 'What a counter rose by a second, in each bucket between two times, or in the whole of it: a fall is a restart from 0; over the time from the last value before, unless that is more than reach earlier, to its last; NULL where nothing tells';
+COMMENT ON FUNCTION rate(integer, timestamptz, timestamptz, interval, text, interval) IS 'What a counter rose by a second, in each bucket between two times, or in the whole of it: a fall is a restart from 0; over the time from the last value before, however long ago in the time asked for, at most reach before since, to its last; NULL where nothing tells';
 
 CREATE FUNCTION time_weighted_avg(
     series integer, since timestamptz, until timestamptz, width interval DEFAULT NULL, timezone text DEFAULT 'UTC',
@@ -288,7 +304,7 @@ BEGIN ATOMIC
     ORDER BY b.bucket;
 END;
 
-COMMENT ON FUNCTION time_weighted_avg IS 'Mean of a series over time in each bucket between two times, or over the whole of it: each value counts until the next one, for reach at most; NULL where none holds';
+COMMENT ON FUNCTION time_weighted_avg(integer, timestamptz, timestamptz, interval, text, interval) IS 'Mean of a series over time in each bucket between two times, or over the whole of it: each value counts until the next one, for reach at most; NULL where none holds';
 
 -- Of each bucket of readings the one that spans the largest triangle with the one chosen before and with
 -- the mean of the bucket after: S. Steinarsson, Downsampling Time Series for Visual Representation, 2013.
@@ -355,7 +371,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION lttb IS 'So many of the values of a series between two times, all where it has no more, that a plot of them looks like a plot of all (Largest-Triangle-Three-Buckets); an error for more than 1,000,000';
+COMMENT ON FUNCTION lttb(integer, timestamptz, timestamptz, integer) IS 'So many of the values of a series between two times, all where it has no more, that a plot of them looks like a plot of all (Largest-Triangle-Three-Buckets); an error for more than 1,000,000';
 
 CREATE FUNCTION asof_join(
     series integer, other integer, since timestamptz, until timestamptz, reach interval DEFAULT '24 hours'
@@ -383,7 +399,7 @@ BEGIN ATOMIC
     ORDER BY ts;
 END;
 
-COMMENT ON FUNCTION asof_join IS 'Each value of a series between two times, with the last of the other series that is not later, unless that is more than reach earlier';
+COMMENT ON FUNCTION asof_join(integer, integer, timestamptz, timestamptz, interval) IS 'Each value of a series between two times, with the last of the other series that is not later, unless that is more than reach earlier';
 
 CREATE VIEW latest AS
 SELECT s.series_id,
@@ -413,6 +429,48 @@ COMMENT ON COLUMN latest.unit IS 'What the values count';
 COMMENT ON COLUMN latest.site IS 'Where the source stands';
 COMMENT ON COLUMN latest.system IS 'The larger thing that the source is a part of';
 
+-- A look-back that is as far as the silence is long: behind a tenant's barrier all that it reads is sorted.
+CREATE OR REPLACE FUNCTION gaps(since timestamptz, until timestamptz, intervals double precision DEFAULT 3)
+RETURNS TABLE (
+    series_id integer, tenant text, source text, metric text,
+    silent_from timestamptz, silent_to timestamptz, lasts interval, expected_every interval
+)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT s.series_id, s.tenant, s.source, s.metric, g.ts, g.next_ts, g.next_ts - g.ts, m.expected_every
+    FROM metrics AS m
+    JOIN series AS s USING (tenant, metric)
+    CROSS JOIN LATERAL (
+        SELECT seen.ts, lead(seen.ts) OVER (ORDER BY seen.ts) AS next_ts
+        FROM (
+            SELECT coalesce(
+                (SELECT l.ts FROM latest AS l WHERE l.series_id = s.series_id AND l.ts < since),
+                (
+                    SELECT before.ts
+                    FROM unnest(ARRAY[
+                        since - intervals * m.expected_every, since - INTERVAL '24 hours',
+                        since - INTERVAL '720 hours', '-infinity'
+                    ]) AS back (as_far)
+                    CROSS JOIN LATERAL (
+                        SELECT max(r.ts) AS ts FROM readings AS r
+                        WHERE r.series_id = s.series_id AND r.ts >= back.as_far AND r.ts < since
+                    ) AS before
+                    WHERE before.ts IS NOT NULL
+                    LIMIT 1
+                )
+            ) AS ts
+            UNION ALL
+            SELECT r.ts FROM readings AS r WHERE r.series_id = s.series_id AND r.ts >= since AND r.ts < until
+            UNION ALL
+            SELECT until
+        ) AS seen
+        WHERE seen.ts IS NOT NULL
+    ) AS g
+    WHERE m.expected_every IS NOT NULL AND g.next_ts - g.ts > intervals * m.expected_every;
+END;
+
+ALTER FUNCTION coverage(date, date) SET search_path TO pg_catalog, public, pg_temp;
+
 -- Times are looked up by subqueries of their own: whoever does not ask for them does not pay for them.
 CREATE VIEW series_catalogue AS
 SELECT s.series_id,
@@ -439,10 +497,25 @@ COMMENT ON COLUMN series_catalogue.attributes IS 'Everything the producer says a
 COMMENT ON COLUMN series_catalogue.first_ts IS 'Event time of the earliest reading that is kept; NULL where there is none';
 COMMENT ON COLUMN series_catalogue.last_ts IS 'Event time of the latest reading; NULL where there is none';
 
+-- What the board of the pipeline asks: dead letters of a time.
+CREATE INDEX dead_letters_at ON dead_letters (at);
+
+COMMENT ON INDEX dead_letters_at IS 'Dead letters in order of when they were set aside';
+
 GRANT SELECT ON latest, series_catalogue TO streamgauge_reader;
 GRANT EXECUTE ON FUNCTION
-    usable, series(text, text, text), buckets, history, changes, delta, rate, gapfill,
+    usable(double precision, smallint),
+    series(text, text, text),
+    reaching(interval),
+    buckets(timestamptz, timestamptz, interval, text),
+    history(integer, timestamptz, timestamptz, interval),
+    changes(integer, timestamptz, timestamptz, interval, text, interval),
+    delta(integer, timestamptz, timestamptz, interval, text, interval),
+    rate(integer, timestamptz, timestamptz, interval, text, interval),
+    gapfill(integer, timestamptz, timestamptz, interval, text),
     locf(integer, timestamptz, timestamptz, interval, text, interval),
     interpolate(integer, timestamptz, timestamptz, interval, text, interval),
-    time_weighted_avg, lttb, asof_join
+    time_weighted_avg(integer, timestamptz, timestamptz, interval, text, interval),
+    lttb(integer, timestamptz, timestamptz, integer),
+    asof_join(integer, integer, timestamptz, timestamptz, interval)
 TO streamgauge_reader;

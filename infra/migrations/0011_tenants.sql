@@ -45,7 +45,7 @@ BEGIN ATOMIC
     SELECT r.tenant FROM tenant.reader AS r;
 END;
 
-COMMENT ON FUNCTION tenant.mine IS 'The tenant whose data the asking role sees; NULL where it is bound to none';
+COMMENT ON FUNCTION tenant.mine() IS 'The tenant whose data the asking role sees; NULL where it is bound to none';
 
 -- Conditions on what a volatile function returns stay outside the view that calls it. In the plan nothing is left
 -- of this one: it is inlined.
@@ -125,7 +125,7 @@ $$;
 
 COMMENT ON FUNCTION show_to_tenants(regprocedure) IS 'Makes a function of the same name in schema tenant that asks what that schema has';
 
-ALTER FUNCTION set_rollup_levels RENAME TO keep_rollup_levels;
+ALTER FUNCTION set_rollup_levels(integer[], text[]) RENAME TO keep_rollup_levels;
 CREATE FUNCTION set_rollup_levels(wanted_s integer[], names text[])
 RETURNS void
 LANGUAGE plpgsql
@@ -143,8 +143,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION keep_rollup_levels IS 'Does what set_rollup_levels does, but for what tenants'' readers see';
-COMMENT ON FUNCTION set_rollup_levels IS 'Keeps rollups of these levels from now on, each a multiple of the one before, and shows them to tenants'' readers; computes what is new from what is there';
+COMMENT ON FUNCTION keep_rollup_levels(integer[], text[]) IS 'Does what set_rollup_levels does, but for what tenants'' readers see';
+COMMENT ON FUNCTION set_rollup_levels(integer[], text[]) IS 'Keeps rollups of these levels from now on, each a multiple of the one before, and shows them to tenants'' readers; computes what is new from what is there';
 
 -- Everybody may take advisory locks, and hold those that workers take turns by. Only a superuser can change that.
 CREATE FUNCTION advisory_locks_of_all()
@@ -306,8 +306,7 @@ SELECT show_to_tenants(shown::regprocedure)
 FROM (
     SELECT oid AS shown FROM pg_proc AS p
     WHERE pronamespace = 'public'::regnamespace
-      AND has_function_privilege('streamgauge_reader', oid, 'EXECUTE')
-      AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e')
+      AND EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 'streamgauge_reader'::regrole)
     ORDER BY oid
 ) AS of_readers;
 

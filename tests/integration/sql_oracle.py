@@ -112,8 +112,7 @@ def interpolate(
 
 
 def _steps(points: Sequence[Point], since: int, until: int, reach: int) -> list[tuple[Point, Point]]:
-    seen = history(points, since, until, reach)
-    return [(a, b) for a, b in itertools.pairwise(seen) if b[0] - a[0] <= reach]
+    return list(itertools.pairwise(history(points, since, until, reach)))
 
 
 def delta(points: Sequence[Point], since: int, until: int, begins: Sequence[int], reach: int) -> list[Maybe]:

@@ -67,6 +67,28 @@ def test_a_series_is_silent_when_more_than_three_readings_in_a_row_do_not_come(
     assert reader.execute("SELECT count(*) FROM gaps(%s, %s, 30)", minutes_after(0, 40)).fetchall() == [(0,)]
 
 
+@pytest.mark.parametrize("minutes", [5, 10 * 60, 3 * 24 * 60, 40 * 24 * 60])
+def test_a_silence_that_began_before_is_told_from_its_begin(
+    reader: psycopg.Connection[Any], writer: Connection, minutes: int
+) -> None:
+    send(History(writer, 0), [0, minutes, minutes + 1])
+    asked = minutes_after(minutes - 1, minutes + 2)
+    assert reader.execute(GAPS, asked).fetchall() == [minutes_after(0, minutes)]
+
+
+def test_nothing_in_the_path_of_whoever_asks_stands_in_for_a_table(
+    reader: psycopg.Connection[Any], writer: Connection
+) -> None:
+    send(History(writer, 0), [0, 20])
+    with reader.transaction():
+        reader.execute("SET TRANSACTION READ WRITE")
+        reader.execute("CREATE TEMP TABLE metrics (tenant text, metric text, expected_every interval)")
+        reader.execute("CREATE TEMP TABLE series (series_id int, tenant text, source text, metric text)")
+        reader.execute("SET LOCAL search_path TO pg_temp, public")
+        assert reader.execute(GAPS, minutes_after(0, 21)).fetchall() == [minutes_after(0, 20)]
+        assert reader.execute("SELECT FROM coverage(%s, %s)", (ALL_DAY, ALL_DAY + timedelta(1))).rowcount == 1
+
+
 def test_what_is_silent_now_is_seen_without_being_asked_for(
     reader: psycopg.Connection[Any], writer: Connection
 ) -> None:

@@ -55,6 +55,24 @@ def test_only_what_is_missing_is_applied(empty: str, monkeypatch: pytest.MonkeyP
     assert migrate(empty) == ALL[2:]
 
 
+def test_functions_of_other_extensions_may_have_the_names_of_ours(
+    empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of timescaledb_toolkit: arguments tell them apart, and theirs are not shown to tenants."""
+    before = [name for name in ALL if name < "0010"]
+    with monkeypatch.context() as older:
+        older.setattr(module, "shipped", lambda: SHIPPED[: len(before)])
+        migrate(empty)
+    names = "usable reaching series buckets history gapfill locf interpolate changes delta rate lttb"
+    with psycopg.connect(empty) as owner:
+        for name in (*names.split(), "time_weighted_avg", "asof_join", "bind_reader", "register_series"):
+            owner.execute(f"CREATE FUNCTION {name}(json) RETURNS json IMMUTABLE RETURN $1".encode())
+            owner.execute(f"GRANT EXECUTE ON FUNCTION {name}(json) TO PUBLIC".encode())
+    assert migrate(empty) == ALL[len(before) :]
+    theirs = "pronamespace = 'tenant'::regnamespace AND proargtypes[0] = 'json'::regtype"
+    assert ask(empty, f"SELECT proname FROM pg_proc WHERE {theirs}") == []
+
+
 def test_a_file_that_was_changed_after_it_was_applied_is_an_error(
     empty: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ READER = {
 }
 READER_FUNCTIONS = {
     "usable",
+    "reaching",
     "series",
     "buckets",
     "history",

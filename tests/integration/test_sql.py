@@ -310,6 +310,29 @@ def test_the_same_reading_twice_changes_nothing_over_time(base: Base) -> None:
     assert base.ask("SELECT value FROM lttb(1, %s, %s, 3)", span, once * 2)
 
 
+def test_a_meter_that_is_read_about_once_a_day_loses_nothing(base: Base) -> None:
+    """Only the value before the time asked for may be too old: between those in it nothing is left out."""
+    meter = [
+        (START_US + day * DAY_US + late * HOUR_US, 10.0 * day, 0) for day, late in enumerate([0, 2, 5, 4])
+    ]
+    span = (at(START_US + HOUR_US), at(START_US + 4 * DAY_US))
+    assert base.ask("SELECT value FROM delta(1, %s, %s)", span, meter) == [(30.0,)]
+    by_day = base.ask("SELECT increase FROM changes(1, %s, %s, '1 day')", (at(START_US), span[1]), meter)
+    assert [rise for (rise,) in by_day] == [None, 10.0, 10.0, 10.0]
+
+
+@pytest.mark.parametrize(("hours", "value"), [(24, 3.0), (25, None)])
+def test_a_value_counts_for_24_hours_whatever_day_the_session_is_in(
+    base: Base, hours: int, value: Maybe
+) -> None:
+    """In the session's time zone, Berlin's, this day has 25 hours."""
+    end = START_US + 3 * DAY_US
+    one = [(end - hours * HOUR_US, 3.0, 0)]
+    span = (at(end), at(end + HOUR_US))
+    assert base.ask("SELECT value FROM locf(1, %s, %s, '1 hour')", span, one) == [(value,)]
+    assert base.ask("SELECT count(*) FROM history(1, %s, %s)", span, one) == [(int(value is not None),)]
+
+
 def test_a_single_reading(base: Base) -> None:
     one = [(START_US + HOUR_US, 4.0, 0)]
     span = (at(START_US), at(START_US + 2 * HOUR_US))
@@ -347,6 +370,18 @@ def test_a_single_reading(base: Base) -> None:
             "3 to 100,000 points, not 2",
         ),
         ("lttb(1, '-infinity', '2026-01-02', 9)", errors.InvalidParameterValue, "be finite"),
+        *(
+            (f"{asked}, reach => {reach})", errors.InvalidParameterValue, "cannot count for")
+            for asked in (
+                "history(1, '2026-01-01', '2026-01-02'",
+                *(
+                    f"{name}(1, '2026-01-01', '2026-01-02', '1 day'"
+                    for name in ("locf", "interpolate", "delta", "rate", "changes", "time_weighted_avg")
+                ),
+                "asof_join(1, 2, '2026-01-01', '2026-01-02'",
+            )
+            for reach in ("NULL", "'-1 second'")
+        ),
         ("series('s', 'missing')", errors.NoDataFound, "no series of metric 'missing' of source 's'"),
         ("series(NULL, 'm1')", errors.NoDataFound, "of source NULL"),
     ],

@@ -37,6 +37,9 @@ QUERIES = [
     ("latest WHERE source = 'pump-7'", {10}),
     ("latest WHERE source BETWEEN 'pump-' AND 'pump-z'", {10}),
     ("series_catalogue WHERE source = 'pump-7'", {1, 10}),
+    (f"gaps({ASKED}, 0.5) WHERE source = 'pump-7'", {4, 5, 10}),
+    (f"gaps({ASKED}) WHERE source = 'silent'", set(DAYS)),
+    ("coverage(date '2026-01-05', date '2026-01-06') WHERE source = 'pump-7'", {10}),
     ("readings_named WHERE source = 'pump-7' AND ts >= '2026-01-05' AND ts < '2026-01-06'", {5}),
 ]
 # The same with times that are known only when it runs.
@@ -61,6 +64,14 @@ def filled(database: str) -> str:
             (len(DAYS) * 288 - 1,),
         )
         owner.execute("INSERT INTO series (tenant, source, metric) VALUES ('default', 'silent', 'rpm')")
+        owner.execute("INSERT INTO metrics (metric, expected_every) VALUES ('rpm', '5 min')")
+        owner.execute(
+            """
+            INSERT INTO progress (topic, partition, epoch, next_offset, owner, session, released_to)
+            VALUES ('readings', 0, 1, 0, 'me', 'me', '2026-01-10 00:00Z');
+            UPDATE series SET home_topic = 'readings', home_partition = 0;
+            """
+        )
         owner.execute("VACUUM ANALYZE readings, series")
     return as_reader(database)
 
@@ -99,7 +110,11 @@ def test_a_pattern_is_asked_after_the_tenants_rows_are_found(
         assert (len(found), *touched(session)) == (50, set(), days)
 
 
-@pytest.mark.parametrize("query", [query for query, _ in QUERIES + LATER if "lttb" not in query])
+PROGRAMS = ("lttb", "coverage")
+INLINED = [query for query, _ in QUERIES + LATER if not query.startswith(PROGRAMS)]
+
+
+@pytest.mark.parametrize("query", INLINED)
 def test_plans_are_those_of_the_tables(query: str, analyst: psycopg.Connection[Any]) -> None:
     assert scans_by_index(analyst, f"SELECT * FROM {query}"), query
 
