@@ -97,15 +97,15 @@ QUERIES = [
 EXPRESSIONS = [target["expr"] for _, panel in panels() for target in panel["targets"] if "expr" in target]
 
 
-def filled_in(query: Query, since: datetime = NOW - SHOWN, until: datetime = NOW) -> str:
+def filled_in(query: Query, since: datetime = NOW - SHOWN, until: datetime = NOW, **chosen: str) -> str:
     """Return the SQL that Grafana sends."""
     times = [f"'{at.isoformat().replace('+00:00', 'Z')}'" for at in (since, until)]
     sql = re.sub(r"\$__timeFilter\((\w+)\)", rf"\1 BETWEEN {times[0]} AND {times[1]}", query.sql)
     sql = sql.replace("$__timeFrom()", times[0]).replace("$__timeTo()", times[1])
-    known = {variable["name"] for variable in variables(query.board)}
-    for name in known:
-        quoted = "'" + CHOSEN[name].replace("'", "''") + "'"
-        sql = sql.replace(f"${{{name}:sqlstring}}", quoted).replace(f"${{{name}:raw}}", CHOSEN[name])
+    for name in {variable["name"] for variable in variables(query.board)}:
+        value = (CHOSEN | chosen)[name]
+        quoted = "'" + value.replace("'", "''") + "'"
+        sql = sql.replace(f"${{{name}:sqlstring}}", quoted).replace(f"${{{name}:raw}}", value)
     assert "$" not in sql, f"Grafana does not know {sql[sql.index('$') :][:30]}"
     return sql
 
@@ -159,14 +159,42 @@ def test_where_nothing_is_in_the_time_shown_a_panel_is_empty_and_not_wrong(
 @pytest.mark.parametrize("board", ["fleet", "site"])
 def test_a_panel_of_a_tenant_shows_no_other(board: str, analyst: psycopg.Connection[Any]) -> None:
     for query in QUERIES:
-        if query.board == board and query.title != "tenant":
+        if query.board == board and query.title not in ("tenant", "level"):
             assert "tenant = ${tenant:sqlstring}" in query.sql or "${tenant:sqlstring})" in query.sql
             assert "'x'" not in str(analyst.execute(filled_in(query).encode()).fetchall())
 
 
-def test_levels_to_choose_from_are_those_that_are_kept_by_default() -> None:
-    offered = [v["query"] for name in BOARDS for v in variables(name) if v["name"] == "level"]
-    assert offered == [",".join(map(level_name, LEVELS_US))] * 2
+@pytest.mark.stack
+@pytest.mark.parametrize("board", ["fleet", "site"])
+def test_levels_to_choose_from_are_those_that_are_kept(board: str, analyst: psycopg.Connection[Any]) -> None:
+    (query,) = [query for query in QUERIES if (query.board, query.title) == (board, "level")]
+    assert analyst.execute(query.sql.encode()).fetchall() == [(level_name(width),) for width in LEVELS_US]
+
+
+@pytest.mark.stack
+def test_series_without_a_site_are_shown_as_those_of_a_site(analyst: psycopg.Connection[Any]) -> None:
+    shown = {
+        query.title: analyst.execute(filled_in(query, site="no site").encode()).fetchall()
+        for query in QUERIES
+        if query.board == "site"
+    }
+    assert ("no site",) in shown["site"] and shown["metric"] == [("rpm",)]
+    assert [row[0] for row in shown["Latest"]] == ["old"]
+
+
+def test_what_is_looked_up_of_each_series_is_asked_for_once_by_a_board() -> None:
+    asked = [query.board for query in QUERIES if re.search(r"\bFROM latest\b", query.sql)]
+    assert sorted(asked) == ["fleet", "site"]
+
+
+@pytest.mark.stack
+def test_dead_letters_of_a_time_are_found_by_an_index(database: str) -> None:
+    with psycopg.connect(database) as owner:
+        owner.execute("SET enable_seqscan TO off")
+        plan = owner.execute(
+            "EXPLAIN SELECT FROM dead_letters WHERE at BETWEEN '2026-01-01' AND '2026-01-02'"
+        )
+        assert "dead_letters_at" in str(plan.fetchall())
 
 
 def test_panels_are_numbered_explained_and_do_not_overlap() -> None:
