@@ -72,7 +72,8 @@ DECLARE
     of_series CONSTANT name[] := ARRAY['increase', 'rate', 'time_weighted_mean'];
     columns CONSTANT text := (
         SELECT string_agg(CASE
-            WHEN atttypid IN ('double precision'::regtype, 'smallint'::regtype) AND attname <> ALL (of_series)
+            WHEN (atttypid IN ('double precision'::regtype, 'smallint'::regtype) OR attname = 'bad')
+                 AND attname <> ALL (of_series)
                 THEN format('tenant.measured(shown.%1$I) AS %1$I', attname)
             ELSE format('shown.%I', attname)
         END, ', ' ORDER BY attnum)

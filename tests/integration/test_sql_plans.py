@@ -38,7 +38,7 @@ QUERIES = [
     ("latest WHERE source BETWEEN 'pump-' AND 'pump-z'", {10}),
     ("series_catalogue WHERE source = 'pump-7'", {1, 10}),
     (f"gaps({ASKED}, 0.5) WHERE source = 'pump-7'", {4, 5, 10}),
-    (f"gaps({ASKED}) WHERE source = 'silent'", set(DAYS)),
+    (f"(SELECT count(*) FROM gaps({ASKED}) WHERE source = 'silent') AS counted", set(DAYS)),
     ("coverage(date '2026-01-05', date '2026-01-06') WHERE source = 'pump-7'", {10}),
     ("readings_named WHERE source = 'pump-7' AND ts >= '2026-01-05' AND ts < '2026-01-06'", {5}),
 ]

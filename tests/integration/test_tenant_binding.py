@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -52,8 +52,8 @@ def bind(owner: psycopg.Connection[Any], role: str, tenant: str = "acme") -> lis
     return said
 
 
-def of_role(question: str, role: str) -> Composed:
-    return SQL(question).format(Identifier(role))  # type: ignore[arg-type]
+def of_role(question: LiteralString, role: str) -> Composed:
+    return SQL(question).format(Identifier(role))
 
 
 def test_readers_are_limited_as_analysts_are(acme: str) -> None:
@@ -166,6 +166,29 @@ def test_roles_that_are_gone_are_forgotten(filled: str, role: str, owner: psycop
         pass
     bind(owner, role)
     assert owner.execute("SELECT FROM tenant_readers WHERE reader::text ~ '^[0-9]+$'").fetchall() == []
+
+
+RIGHTS_TO_BIND = (
+    "EXECUTE ON FUNCTION bind_reader(regrole, text), advisory_locks_of_all()",
+    "SELECT, INSERT, UPDATE, DELETE ON tenant_readers",
+    "SELECT ON tenants",
+)
+
+
+def test_whoever_may_not_grant_is_told_what_an_administrator_runs(
+    filled: str, role: str, owner: psycopg.Connection[Any]
+) -> None:
+    with new_role(filled) as dsn:
+        for right in RIGHTS_TO_BIND:
+            owner.execute(of_role(f"GRANT {right} TO {{}}", role_of(dsn)))
+        with psycopg.connect(dsn) as other, pytest.raises(errors.InsufficientPrivilege) as refused:
+            other.execute("SET search_path TO public")
+            bind(other, role)
+        for right in RIGHTS_TO_BIND:
+            owner.execute(of_role(f"REVOKE {right} FROM {{}}", role_of(dsn)))
+    statement = f"GRANT streamgauge_tenant, {role} TO {role_of(dsn)} WITH ADMIN OPTION;"
+    assert statement in str(refused.value.diag.message_hint)
+    assert not is_bound(owner, role)
 
 
 def test_readers_stop_no_new_series(filled: str, acme: str) -> None:

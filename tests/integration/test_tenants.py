@@ -280,10 +280,16 @@ def test_a_plan_counts_the_same_rows_whatever_is_guessed_of_the_values_of_others
     assert right == wrong
 
 
+def test_how_many_readings_are_bad_is_hidden_as_their_quality_is(filled: str) -> None:
+    ((defined,),) = rows(filled, "SELECT pg_get_viewdef('tenant.rollup_1m'::regclass)")
+    assert "tenant.measured(shown.bad) AS bad" in defined
+
+
 @pytest.mark.parametrize("view", ["readings", "reading_versions", "rollup_1m"])
 def test_the_same_guess_is_told_where_conditions_on_values_are_moved(
     view: str, filled: str, curious: Curious
 ) -> None:
+    curious.session.execute("SET enable_nestloop TO off")
     with psycopg.connect(filled, autocommit=True) as owner:
         owner.execute("ALTER FUNCTION tenant.measured(anyelement) STABLE")
         try:
