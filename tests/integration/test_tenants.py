@@ -279,7 +279,7 @@ def test_a_plan_counts_the_same_rows_whatever_is_guessed_of_the_values_of_others
 
 def test_how_many_readings_are_bad_is_hidden_as_their_quality_is(filled: str) -> None:
     ((defined,),) = rows(filled, "SELECT pg_get_viewdef('tenant.rollup_1m'::regclass)")
-    assert "tenant.measured(shown.bad) AS bad" in defined
+    assert "tenant.measured(bad) AS bad" in defined
 
 
 @pytest.mark.parametrize("view", ["readings", "reading_versions", "rollup_1m"])
