@@ -134,6 +134,8 @@ AS $$
 DECLARE
     level text;
 BEGIN
+    -- Nobody changes what levels there are.
+    PERFORM pg_advisory_xact_lock(hashtext('streamgauge rollups'));
     FOR level IN SELECT name FROM rollup_levels WHERE width_s <> ALL (wanted_s) LOOP
         EXECUTE format('DROP VIEW tenant.rollup_%s', level);
     END LOOP;
@@ -323,9 +325,10 @@ DECLARE
     commented record;
 BEGIN
     FOR commented IN
-        SELECT relname, attname, obj_description(c.oid, 'pg_class') AS of_all, col_description(c.oid, attnum) AS said
-        FROM pg_class AS c JOIN pg_attribute ON attrelid = c.oid
-        WHERE c.oid IN ('public.v_gaps'::regclass, 'public.rollup_levels'::regclass) AND attnum > 0
+        SELECT relname, a.attname, obj_description(c.oid, 'pg_class') AS of_all, col_description(c.oid, a.attnum) AS said
+        FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+        JOIN pg_attribute AS shown ON shown.attrelid = format('tenant.%I', relname)::regclass AND shown.attname = a.attname
+        WHERE c.oid IN ('public.v_gaps'::regclass, 'public.rollup_levels'::regclass) AND a.attnum > 0
     LOOP
         EXECUTE format('COMMENT ON VIEW tenant.%I IS %L', commented.relname, commented.of_all);
         EXECUTE format('COMMENT ON COLUMN tenant.%I.%I IS %L', commented.relname, commented.attname, commented.said);
