@@ -24,6 +24,64 @@ COMMENT ON VIEW rollup_marks IS 'Up to where the buckets of each series are clos
 COMMENT ON COLUMN rollup_marks.series_id IS 'The series, a row of table series';
 COMMENT ON COLUMN rollup_marks.released_to IS 'A bucket that ends by then is closed; -infinity before there is one';
 
+CREATE FUNCTION earliest_mark() RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    WITH RECURSIVE homes AS (
+        (SELECT home_topic, home_partition FROM series ORDER BY home_topic, home_partition LIMIT 1)
+        UNION ALL
+        SELECT following.* FROM homes AS h CROSS JOIN LATERAL (
+            SELECT home_topic, home_partition FROM series
+            WHERE (home_topic, home_partition) > (h.home_topic, h.home_partition)
+            ORDER BY home_topic, home_partition LIMIT 1
+        ) AS following
+    ), homeless AS (
+        SELECT home_topic, home_partition FROM series WHERE home_topic IS NULL LIMIT 1
+    )
+    SELECT coalesce(min(coalesce(p.released_to, '-infinity')), '-infinity')
+    FROM (TABLE homes UNION ALL TABLE homeless) AS h
+    LEFT JOIN progress AS p ON p.topic = h.home_topic AND p.partition = h.home_partition;
+END;
+
+-- A plan has it as a constant, and not the chunks before: they are so many that planning would take longer than all
+-- else. Marks move forward, so what is in a plan is too early at worst, which excludes nothing that is open.
+-- Views ask as whoever reads them, who may not read what marks are made of: so both have their owner's rights.
+CREATE FUNCTION open_since() RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT earliest_mark();
+END;
+
+-- Unless a partition begins in the past while somebody keeps a prepared statement.
+CREATE FUNCTION is_open_since(planned timestamptz) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+SET search_path TO pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    IF earliest_mark() < planned THEN
+        RAISE EXCEPTION 'buckets are open since %, which is before this statement was planned for', earliest_mark()
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Run DISCARD PLANS, or connect again, and ask once more.';
+    END IF;
+    RETURN true;
+END
+$$;
+
+COMMENT ON FUNCTION earliest_mark IS 'A bucket that ends by then is closed, whatever its series; -infinity before there is one';
+COMMENT ON FUNCTION open_since IS 'The earliest mark when the statement was planned';
+COMMENT ON FUNCTION is_open_since IS 'Whether that is still right; an error where it is not';
+
+-- What is asked of times that are closed needs no look at those that are open. By default that is not found out.
+DO $$
+BEGIN
+    EXECUTE format('ALTER DATABASE %I SET constraint_exclusion = on', current_database());
+EXCEPTION
+    WHEN insufficient_privilege THEN
+        RAISE WARNING 'rollups of many series are slow to read: % may not change the database', current_user
+            USING HINT = format('As its owner, run: ALTER DATABASE %I SET constraint_exclusion = on', current_database());
+END
+$$;
+
 -- Where the level exists, only what its views are computed from is set. What stands in each text below is SQL
 -- that several levels share.
 CREATE FUNCTION make_rollup_level(level text, width interval, below text)
@@ -133,6 +191,7 @@ DECLARE
                        CASE WHEN quality <> 2 AND abs(value) <= 1e140 THEN value END AS v
                 FROM readings
                 WHERE series_id = marks.series_id AND ts >= date_bin(%2$L, marks.released_to, 'epoch')
+                  AND ts >= date_bin(%2$L, open_since(), 'epoch')
             ) AS of_series
             WINDOW in_bucket AS (PARTITION BY bucket, v IS NULL ORDER BY ts)
         ) AS neighbours
@@ -166,6 +225,7 @@ DECLARE
                        sum(readings - bad) OVER whole AS whole_usable
                 FROM rollup_parts_%7$s
                 WHERE series_id = marks.series_id AND bucket >= date_bin(%2$L, marks.released_to, 'epoch')
+                  AND bucket >= date_bin(%2$L, open_since(), 'epoch')
                 WINDOW whole AS (PARTITION BY date_bin(%1$L, bucket, 'epoch'))
             ) AS of_series
             WINDOW in_bucket AS (PARTITION BY bucket, readings > bad ORDER BY part)
@@ -264,8 +324,9 @@ BEGIN
         format(mean, 'r.increase', format(seconds, 'r.first_at'))
     );
     EXECUTE format(
-        'CREATE OR REPLACE VIEW rollup_%1$s AS SELECT %2$s FROM series AS s %3$s UNION ALL SELECT %2$s FROM series AS s %4$s',
-        level, row_named, sources[1], sources[2]
+        'CREATE OR REPLACE VIEW rollup_%1$s AS SELECT %2$s FROM series AS s %3$s UNION ALL SELECT %2$s FROM series AS s %4$s'
+        ' WHERE r.bucket >= date_bin(%5$L, open_since(), ''epoch'') AND is_open_since(open_since())',
+        level, row_named, sources[1], sources[2], width
     );
 
     FOREACH about SLICE 1 IN ARRAY columns LOOP
@@ -621,6 +682,7 @@ GRANT DELETE ON dirty_buckets TO streamgauge_writer;
 GRANT SELECT ON rollup_marks, rollup_levels TO streamgauge_writer;
 GRANT UPDATE (unmarked_before) ON rollup_levels TO streamgauge_writer;
 GRANT EXECUTE ON FUNCTION mark_rollup_history TO streamgauge_writer;
+GRANT EXECUTE ON FUNCTION open_since, is_open_since TO streamgauge_reader, streamgauge_writer;
 GRANT SELECT ON metrics, rollup_levels, v_gaps TO streamgauge_reader;
 GRANT EXECUTE ON FUNCTION gaps, coverage TO streamgauge_reader;
 GRANT SELECT ON rollup_state TO streamgauge_reader, streamgauge_writer;

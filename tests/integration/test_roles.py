@@ -32,6 +32,8 @@ READER = {
     "series_catalogue": "r",
 }
 READER_FUNCTIONS = {
+    "open_since",
+    "is_open_since",
     "usable",
     "reaching",
     "series",
@@ -124,6 +126,8 @@ def test_workers_write_what_they_need_and_delete_nothing(database: str) -> None:
         "latest_of_series",
         "unreleased_readings",
         "mark_rollup_history",
+        "open_since",
+        "is_open_since",
     }
 
 
