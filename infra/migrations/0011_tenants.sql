@@ -310,6 +310,7 @@ FROM (
     SELECT oid AS shown FROM pg_proc AS p
     WHERE pronamespace = 'public'::regnamespace
       AND EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 'streamgauge_reader'::regrole)
+      AND NOT prosecdef -- they tell something of the whole, for plans
     ORDER BY oid
 ) AS of_readers;
 
@@ -338,3 +339,4 @@ $$;
 
 GRANT SELECT ON tenant.reader, tenant.v_gaps, tenant.rollup_levels TO streamgauge_tenant;
 GRANT EXECUTE ON FUNCTION tenant.mine(), tenant.measured(anyelement) TO streamgauge_tenant;
+GRANT EXECUTE ON FUNCTION open_since(), is_open_since(timestamptz), recently() TO streamgauge_tenant;

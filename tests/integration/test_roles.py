@@ -34,6 +34,7 @@ READER = {
 READER_FUNCTIONS = {
     "open_since",
     "is_open_since",
+    "recently",
     "usable",
     "reaching",
     "series",

@@ -34,7 +34,7 @@ PINNED: list[tuple[str, set[int], set[int]]] = [
     ("FROM pipeline_progress", set(), set()),
     ("FROM series_catalogue", {28, 2}, {28, 2}),
     ("FROM latest", {2}, {2}),
-    ("FROM rollup_1d", {2}, {2}),
+    ("FROM rollup_1d", set(), set()),
     ("delta(s.series_id", {30, 31}, {30, 31}),
     ("FROM gapfill", {31}, {31}),
     ("FROM locf", {31}, {31}),

@@ -39,8 +39,10 @@ QUERIES = [
     ("series_catalogue WHERE source = 'pump-7'", {1, 10}),
     (f"gaps({ASKED}, 0.5) WHERE source = 'pump-7'", {4, 5, 10}),
     (f"(SELECT count(*) FROM gaps({ASKED}) WHERE source = 'silent') AS counted", set(DAYS)),
-    ("coverage(date '2026-01-05', date '2026-01-06') WHERE source = 'pump-7'", {10}),
+    ("coverage(date '2026-01-05', date '2026-01-06') WHERE source = 'pump-7'", set()),
     ("readings_named WHERE source = 'pump-7' AND ts >= '2026-01-05' AND ts < '2026-01-06'", {5}),
+    ("rollup_1h WHERE source = 'pump-7' AND bucket >= '2026-01-10' AND bucket < '2026-01-11'", {10}),
+    ("rollup_1d WHERE source = 'pump-7' AND bucket >= '2026-01-09'", {10}),
 ]
 # The same with times that are known only when it runs.
 THIS_FAR = "now() - (now() - '2026-01-05'), now() - (now() - '2026-01-06')"
@@ -117,6 +119,38 @@ INLINED = [query for query, _ in QUERIES + LATER if not query.startswith(PROGRAM
 @pytest.mark.parametrize("query", INLINED)
 def test_plans_are_those_of_the_tables(query: str, analyst: psycopg.Connection[Any]) -> None:
     assert scans_by_index(analyst, f"SELECT * FROM {query}"), query
+
+
+@pytest.mark.parametrize("level", ["1m", "15m", "1h", "1d"])
+def test_what_is_closed_is_read_without_a_look_at_what_is_open(
+    level: str, analyst: psycopg.Connection[Any]
+) -> None:
+    asked = f"SELECT * FROM rollup_{level} WHERE bucket >= '2026-01-04' AND bucket < '2026-01-09'"
+    analyst.execute(asked.encode()).fetchall()
+    plan = "\n".join(line for (line,) in analyst.execute(f"EXPLAIN {asked}".encode()))
+    assert touched(analyst) == (set(), set())
+    assert "readings" not in plan
+    assert "progress" not in plan
+
+
+def test_a_statement_that_was_prepared_before_a_mark_moved_back_is_refused(
+    database: str, analyst: psycopg.Connection[Any]
+) -> None:
+    analyst.execute("PREPARE asked AS SELECT count(*) FROM rollup_1h WHERE source = 'pump-7'")
+    analyst.execute("SET plan_cache_mode TO force_generic_plan")
+    assert analyst.execute("EXECUTE asked").fetchone() == (24,)
+    analyst.commit()
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("UPDATE progress SET released_to = '2026-01-09 00:00Z'")
+    try:
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="are open since 2026-01-09"):
+            analyst.execute("EXECUTE asked")
+        analyst.rollback()
+        analyst.execute("DISCARD PLANS")
+        assert analyst.execute("EXECUTE asked").fetchone() == (48,)
+    finally:
+        with psycopg.connect(database, autocommit=True) as owner:
+            owner.execute("UPDATE progress SET released_to = '2026-01-10 00:00Z'")
 
 
 def test_names_and_numbers_cost_no_look_up_of_times(analyst: psycopg.Connection[Any]) -> None:
