@@ -96,6 +96,25 @@ def _scale(results: Iterable[Result]) -> Iterator[list[str]]:
         yield [result["name"].replace("_", " "), f"{result['readings_per_s']:,}", *costs]
 
 
+def _queries(results: Iterable[Result]) -> Iterator[list[str]]:
+    yield [
+        "asked as an analyst",
+        "promised",
+        "seen",
+        "lowest to highest",
+        "rows",
+        "plain SQL",
+        "continuous aggregate",
+    ]
+    for result in results:
+        seen, *others = (
+            f"{result[name]:,.1f} ms" if name in result else "-"
+            for name in ("ours_ms", "plain_ms", "kept_ms")
+        )
+        spread = f"{result['lowest_ms']:,.1f} to {result['highest_ms']:,.1f}"
+        yield [result["name"], f"{result['bound_ms']:g} ms", seen, spread, f"{result['rows']:,}", *others]
+
+
 def _detect(results: Iterable[Result]) -> Iterator[list[str]]:
     yield [
         "NAB's score, and false alarms",
@@ -151,6 +170,7 @@ _TABLES = {
     "soak": _soak,
     "peers": _peers,
     "scale": _scale,
+    "queries": _queries,
     "detect": _detect,
     "detect chosen": _chosen,
     "detect noise": _noise,

@@ -105,6 +105,9 @@ def plot_of(report: Report) -> str:
             for name in PERCENTILES
         ]
         return bar_chart(title, f"ms from schedule to SELECT, and to dead letter; {where(report)}", bars)
+    if "bound_ms" in first:
+        bars = list(_answers(report.results))
+        return bar_chart(title, f"ms, in percent of what is promised; {where(report)}", bars)
     if "standard" in first:
         scores = [result for result in report.results if "standard" in result]
         bars = [Bar(each["name"], *[max(each["standard"], 0.0)] * 3) for each in scores]
@@ -130,6 +133,19 @@ def _bars(results: Iterable[Mapping[str, Any]], field: str) -> list[Bar]:
         )
         for result in results
     ]
+
+
+def _answers(results: Iterable[Mapping[str, Any]]) -> Iterator[Bar]:
+    """Yield how much each answer took of the time it may take; its milliseconds stand beside it."""
+    for result in results:
+        percent = 100 / result["bound_ms"]
+        yield Bar(
+            result["name"],
+            result["ours_ms"] * percent,
+            result["lowest_ms"] * percent,
+            result["highest_ms"] * percent,
+            f"% ({result['ours_ms']:,.3g} of {result['bound_ms']:g} ms)",
+        )
 
 
 def where(report: Report) -> str:

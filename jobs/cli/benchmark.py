@@ -249,6 +249,33 @@ def soak(
 
 @app.command(
     epilog=examples(
+        "streamgauge benchmark queries --rows 2e6 --json queries.json",
+        "streamgauge benchmark queries --rows 1e8 --save docs/benchmarks",
+    )
+)
+def queries(
+    rows: Annotated[float, typer.Option(min=20_000, help="Readings in the database, such as 1e8.")] = 1e8,
+    series: Annotated[int, typer.Option(min=1_000, help="Distinct series.")] = 50_000,
+    rounds: Rounds = 5,
+    json_file: JsonFile = None,
+    save: Save = None,
+) -> None:
+    """Time what analysts ask of a fleet: by views and functions, and in plain SQL on the readings.
+
+    Where the server runs the Community edition, continuous aggregates are asked, too. Needs the
+    database, and time and disk to fill one of its own: 15 GB for 1e8 rows.
+
+    Exit codes: 0 measured, 1 it could not be measured, 3 the database is away.
+    """
+    from jobs.benchmark.queries import measure
+
+    report = _begun("queries", _options(locals()))
+    report.results.extend(measure(round(rows), series, rounds, _say))
+    _hand_out(report, json_file, save)
+
+
+@app.command(
+    epilog=examples(
         "streamgauge benchmark micro --json before.json",
         "streamgauge benchmark micro --against before.json",
     )

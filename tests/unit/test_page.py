@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from jobs.benchmark.page import PAGES, SAVED, filled
+from jobs.benchmark.page import PAGES, SAVED, filled, table
 from jobs.benchmark.report import read_results
 
 PAGE = "before\n<!-- figures: pipeline -->\nold\n<!-- end -->\nafter\n"
@@ -37,6 +37,22 @@ def test_what_was_between_the_marks_is_replaced(tmp_path: Path) -> None:
     assert page.startswith("before\n<!-- figures: pipeline -->\n")
     assert page.endswith("\n<!-- end -->\nafter\n")
     assert filled(page, tmp_path) == page
+
+
+def test_a_way_that_a_question_has_not_is_a_dash() -> None:
+    answer = {
+        "name": "lttb",
+        "bound_ms": 500,
+        "ours_ms": 41.26,
+        "lowest_ms": 40,
+        "highest_ms": 52,
+        "rows": 500,
+    }
+    told = table("queries", [answer, answer | {"plain_ms": 1234.5}]).splitlines()
+    assert told[2:] == [
+        "| lttb | 500 ms | 41.3 ms | 40.0 to 52.0 | 500 | - | - |",
+        "| lttb | 500 ms | 41.3 ms | 40.0 to 52.0 | 500 | 1,234.5 ms | - |",
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)

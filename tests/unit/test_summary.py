@@ -41,6 +41,17 @@ RESULTS: dict[str, list[dict[str, Any]]] = {
             "lag_s": 0.125,
         }
     ],
+    "queries": [
+        {
+            "name": "1 h of a site",
+            "bound_ms": 50,
+            "ours_ms": 12.5,
+            "lowest_ms": 10.0,
+            "highest_ms": 25.0,
+            "plain_ms": 800.0,
+            "rows": 25,
+        }
+    ],
     "micro": [{"name": "validate", "ns_per_reading": 12.0, "lowest": 11.0, "highest": 13.0}],
     "soak": [
         {
@@ -103,3 +114,7 @@ def test_latencies_have_a_table_of_their_own_with_a_line_for_each_way() -> None:
     assert visible == ["20,000/s", "visible", "30", "60", "80", "90", "3,000"]
     assert derived == ["20,000/s", "derived", "35", "66.5", "85"]
     assert "20,000/s derived p99.9" in plot_of(report)
+
+
+def test_answers_are_drawn_as_shares_of_what_is_promised() -> None:
+    assert "25 % (12.5 of 50 ms)" in plot_of(Report("queries", MACHINE, {}, RESULTS["queries"]))
