@@ -247,12 +247,7 @@ def soak(
         raise UserError("; ".join(faults), hint="Its samples are in the report: --json FILE")
 
 
-@app.command(
-    epilog=examples(
-        "streamgauge benchmark queries --rows 2e6 --json queries.json",
-        "streamgauge benchmark queries --rows 1e8 --save docs/benchmarks",
-    )
-)
+@app.command(epilog=examples("streamgauge benchmark queries --rows 2e6 --json queries.json"))
 def queries(
     rows: Annotated[float, typer.Option(min=20_000, help="Readings in the database, such as 1e8.")] = 1e8,
     series: Annotated[int, typer.Option(min=1_000, help="Distinct series.")] = 50_000,
