@@ -130,8 +130,8 @@ class Settings(BaseSettings):
     flush_ms: int = Field(
         default=30,
         ge=1,
-        description="flushes begin so far apart, and brokers gather records for as long: less shows readings"
-        " sooner, more costs less CPU",
+        description="flushes begin so far apart, and brokers gather records for as long, or up to 100 ms"
+        " where a flush takes longer: less shows readings sooner, more costs less CPU",
     )
     session_timeout_s: float = Field(default=10.0, gt=0, description="Kafka session timeout of a worker")
 
@@ -157,7 +157,7 @@ class Settings(BaseSettings):
         default=3, ge=1, description="a record that kills so many workers, alone, is a dead letter"
     )
     memory_mb: int = Field(
-        default=128, ge=1, description="a worker remembers recent readings in this much, to know repeats"
+        default=64, ge=1, description="a worker remembers recent readings in this much, to know repeats"
     )
 
     lateness_s: float = Field(

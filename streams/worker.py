@@ -148,7 +148,7 @@ class Worker:
             settings.group,
             owner=agent.ownership,
             hot_topics=frozenset({settings.readings_topic}),
-            gather_ms=settings.flush_ms,
+            gather_s=agent.flusher.gather_s,
             count_fetch_cpu=partial(self._stopwatch.add_cpu, "fetch"),
             broker=[f"kafka://{address.strip()}" for address in settings.kafka.split(",")],
             broker_session_timeout=settings.session_timeout_s,

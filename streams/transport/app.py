@@ -29,7 +29,8 @@ class ChunkSchema(faust.Schema[Any, Any]):
 class ChunkApp(faust.App):
     """A Faust app whose ``hot_topics`` arrive as chunks, read from where ``owner`` says.
 
-    While records come, brokers gather them for ``gather_ms`` before they answer a fetch.
+    While records come, brokers gather them for as long as ``gather_s`` says, in seconds, before they
+    answer a fetch. It is asked in the consumer's thread.
 
     ``count_fetch_cpu`` is told, in the consumer's thread, how many seconds of CPU that used more.
     """
@@ -40,13 +41,13 @@ class ChunkApp(faust.App):
         *,
         owner: PartitionOwner,
         hot_topics: frozenset[str],
-        gather_ms: int,
+        gather_s: Callable[[], float],
         count_fetch_cpu: Callable[[float], None],
         **options: Any,
     ) -> None:
         self.owner = owner
         self.hot_topics = hot_topics
-        self.gather_ms = gather_ms
+        self.gather_s = gather_s
         self.count_fetch_cpu = count_fetch_cpu
         super().__init__(
             name,

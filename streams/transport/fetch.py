@@ -43,17 +43,17 @@ BUSY_FOR_S = 0.1
 """So long after the last record they count as coming."""
 
 
-def pace(gather_ms: int, *, is_busy: bool, has_backlog: bool) -> tuple[int, int]:
+def pace(gather_s: float, *, is_busy: bool, has_backlog: bool) -> tuple[int, int]:
     """Return for how many milliseconds, and up to how many bytes, a broker may gather records.
 
-    >>> pace(30, is_busy=False, has_backlog=False)
+    >>> pace(0.03, is_busy=False, has_backlog=False)
     (500, 1)
-    >>> pace(30, is_busy=True, has_backlog=False)
+    >>> pace(0.03, is_busy=True, has_backlog=False)
     (30, 262144)
     """
     if not is_busy:
         return IDLE_WAIT_MS, 1
-    return BACKLOG_WAIT_MS if has_backlog else gather_ms, GATHERED_BYTES
+    return BACKLOG_WAIT_MS if has_backlog else round(1000 * gather_s), GATHERED_BYTES
 
 
 def kafka_tp(tp: TP) -> TopicPartition:
@@ -89,7 +89,7 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         super().__post_init__()
         app = cast("ChunkApp", self.app)
         self._hot: frozenset[str] = app.hot_topics
-        self._gather_ms = app.gather_ms
+        self._gather_s = app.gather_s
         # Where the next chunk of a partition begins, with aiokafka's state object of the
         # assignment it was said for: an end from an earlier assignment must not locate a chunk.
         self._located: dict[TopicPartition, tuple[Any, int]] = {}
@@ -170,7 +170,7 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):
         fetched = dict(await super()._fetch_records(consumer, active_partitions, patience_s, max_records))
         fetcher, self._is_busy = consumer._fetcher, bool(fetched)
         fetcher._fetch_max_wait_ms, fetcher._fetch_min_bytes = pace(
-            self._gather_ms, is_busy=self._is_busy, has_backlog=bool(fetcher._records)
+            self._gather_s(), is_busy=self._is_busy, has_backlog=bool(fetcher._records)
         )
         # Nothing may be awaited between the fetch and here: positions would run ahead of it.
         chunks: dict[TopicPartition, Chunk] = {}

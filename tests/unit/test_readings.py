@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +13,7 @@ from faust.types import TP
 
 from sinks.memory import MemorySink, MemoryStore
 from sinks.protocols import Flush, Part, Partition, Progress, SinkUnavailable, Written
-from streams.agents.flush import FlushPolicy
+from streams.agents.flush import GATHER_AT_MOST_S, FlushPolicy
 from streams.agents.guard import Guard
 from streams.agents.ownership import Held, Verdict
 from streams.agents.patience import Patience
@@ -318,6 +319,21 @@ def test_a_slow_sink_makes_the_agent_wait_instead_of_collecting() -> None:
         assert bench.times() == list(range(500))
 
     on_bench(scenario, rows=20)
+
+
+@pytest.mark.parametrize(("stored_s", "least_s"), [(0.0, 0.005), (0.04, 0.05), (0.2, 0.1)])
+def test_brokers_gather_for_longer_while_flushes_take_longer(stored_s: float, least_s: float) -> None:
+    async def scenario(bench: Bench) -> None:
+        def take(flush: Flush) -> Written:
+            time.sleep(stored_s)
+            return MemorySink.write(bench.sink, flush)
+
+        bench.sink.script = [take]
+        await bench.agent.handle(chunk(0, 10))
+        await bench.agent.flusher.drain()
+        assert least_s <= bench.agent.flusher.gather_s() <= GATHER_AT_MOST_S
+
+    on_bench(scenario)
 
 
 @pytest.mark.parametrize(("rows", "flushes"), [(10, [2]), (5, [1, 1])])
