@@ -14,6 +14,7 @@ from schemas.encode import encode_reading
 from sinks.timescale.migrate import migrate
 from tests.databases import empty_database
 from tests.integration.ingest import Ingest, MakeIngest
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -32,8 +33,8 @@ WHAT_IS_STORED = {
         " corrections, forwarded, late, in_order FROM progress ORDER BY 1"
     ),
     "late readings": "SELECT partition, up_to_s, readings FROM late_readings ORDER BY 1, 2",
-    "dirty minutes": (
-        "SELECT DISTINCT source, metric, bucket FROM dirty_buckets JOIN series USING (series_id)"
+    "rollups": (
+        "SELECT source, metric, bucket, readings, bad, min, max, first, first_at, last, last_at FROM rollup_1m"
         " ORDER BY 1, 2, 3"
     ),
     "versions": (
@@ -86,6 +87,8 @@ class HostileLog:
 
 
 def stored(run: Ingest) -> dict[str, list[Any]]:
+    """Return what is stored, once what was late is in the rollups."""
+    eventually(lambda: bool(run.one("SELECT waiting = 0 FROM rollup_state")), "what is dirty to be computed")
     return {what: run.session.execute(query.encode()).fetchall() for what, query in WHAT_IS_STORED.items()}
 
 
