@@ -130,8 +130,8 @@ class Settings(BaseSettings):
     flush_ms: int = Field(
         default=30,
         ge=1,
-        description="flushes begin so far apart, and brokers gather records for as long, or up to 100 ms"
-        " where a flush takes longer: less shows readings sooner, more costs less CPU",
+        description="flushes begin so far apart, and brokers gather records for as long, for up to"
+        " 100 ms under load: less shows readings sooner, more costs less CPU",
     )
     session_timeout_s: float = Field(default=10.0, gt=0, description="Kafka session timeout of a worker")
 
