@@ -27,7 +27,7 @@ from streams.transport.chunk import Chunk
 log = logging.getLogger(__name__)
 
 BUSY_ROWS_PER_S = 50_000
-"""From so many readings and dead letters a second on, brokers gather for twice as long, for a tenth of a core."""
+"""From so many readings a second on, brokers gather for twice as long, for a tenth of a core."""
 
 TICK_S = 1e-6
 
