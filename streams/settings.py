@@ -182,6 +182,17 @@ class Settings(BaseSettings):
         default=64, ge=1, description="a worker holds readings back in this much, until their order is known"
     )
 
+    archive_url: str = Field(
+        default="",
+        description="where readings are archived before they are dropped: a directory, or what fsspec takes,"
+        " such as s3://bucket/prefix; none",
+    )
+    compress_after_days: int = Field(
+        default=7,
+        ge=1,
+        description="the Community edition of TimescaleDB compresses chunks that are older than this",
+    )
+
     metrics_host: str = Field(default="127.0.0.1", description="where /metrics, /healthz and /readyz listen")
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="their port; 0 takes a free one and logs it"

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from jobs.cli import (
+    archive,
     benchmark,
     chaos,
     collect,
@@ -26,6 +27,7 @@ from jobs.cli import (
     producers,
     publish,
     resume,
+    retention,
     stack,
     top,
     topics,
@@ -54,6 +56,8 @@ app.add_typer(dead_letters.app, name="dead-letters", help="Input that was refuse
 app.add_typer(producers.app)
 app.add_typer(resume.app)
 app.add_typer(verify.app)
+app.add_typer(retention.app, name="retention", help="How long readings and rollups are kept.")
+app.add_typer(archive.app, name="archive", help="Readings as Parquet files, before they are dropped.")
 app.add_typer(detect.app)
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(chaos.app)

@@ -37,7 +37,7 @@ _COMPARE = """
     SELECT fault.kind, coalesce(s.series_id, e.series_id), coalesce(s.ts, e.ts), fault.detail
     FROM expected AS e FULL OUTER JOIN stored AS s ON s.series_id = e.series_id AND s.ts = e.ts
     CROSS JOIN LATERAL (VALUES
-        ('missing', s.copies IS NULL AND e.ts >= (SELECT kept_from FROM raw_retention),
+        ('missing', s.copies IS NULL AND e.ts >= readings_kept_from(e.series_id),
          format('value %%s, quality %%s', e.value, e.quality)),
         ('doubled', s.copies > 1, format('%%s rows', s.copies)),
         ('altered',
@@ -63,7 +63,7 @@ _COMPARE_HANDED_OVER = """
                          ELSE 'missing' END,
            h.series_id, h.ts, 'forwarded, and not in the log of its home'
     FROM handed_over AS h JOIN series AS s USING (series_id)
-    WHERE h.ts >= (SELECT kept_from FROM raw_retention)
+    WHERE h.ts >= readings_kept_from(h.series_id)
       AND NOT EXISTS (SELECT FROM expected AS e WHERE e.series_id = h.series_id AND e.ts = h.ts)
       AND NOT (s.home_partition = ANY (%(cut)s::int[])
                AND EXISTS (SELECT FROM readings AS r WHERE r.series_id = h.series_id AND r.ts = h.ts))

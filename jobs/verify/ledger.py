@@ -73,7 +73,7 @@ _COMPARE = """
     FROM said FULL OUTER JOIN stored USING (tenant, source, metric, ts)
     LEFT JOIN series USING (tenant, source, metric)
     CROSS JOIN LATERAL (VALUES
-        ('lost', stored.value IS NULL AND said.due AND ts >= (SELECT kept_from FROM raw_retention),
+        ('lost', stored.value IS NULL AND said.due AND ts >= readings_kept_from(series.series_id),
          ': acknowledged, and neither stored nor refused'),
         ('unledgered', said.due IS NULL, ': stored, and in no ledger'),
         ('untrue',

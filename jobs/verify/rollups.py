@@ -5,7 +5,7 @@ Of days whose readings may be dropped, those of a level are held to the level be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import LiteralString
 
 import numpy as np
@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from jobs.verify.snapshot import Connection
 from sinks.timescale.copy import Rows, read_rows
-from sinks.timescale.history import kept_from_us
+from sinks.timescale.history import kept_from_us, load_floors
 from sinks.timescale.rollups import (
     POINT_TYPES,
     TYPES,
@@ -72,7 +72,7 @@ _FAULT = """
 def compare_rollups(session: Connection, topic: str) -> None:
     """Note the closed buckets that are not what the readings make, unless they are marked, or are yet to be.
 
-    Of days before ``raw_retention.kept_from``: those that are not what the level below makes.
+    Of days whose readings may be dropped: those that are not what the level below makes.
     """
     marks = np.array(session.execute(_MARKS, (topic,)).fetchall(), np.int64).reshape(-1, 2)
     levels = read_levels(session)
@@ -84,24 +84,34 @@ def compare_rollups(session: Connection, topic: str) -> None:
         session.execute(_UNMARKED, (NEVER_US, level.width_us // 1_000_000)).fetchall()[0][0]
         for level in levels
     ]
-    since_us = kept_from_us(session)
+    since_us, floors = kept_from_us(session), load_floors(session)
     at_once = max(1, SERIES_AT_ONCE * min(levels[0].width_us, MINUTE_US) // MINUTE_US)
+
+    def note(some: Int64, rows: Sequence[Aggregates], wanted: Sequence[Aggregates]) -> None:
+        for level, stored, made, pending, before_us in zip(
+            levels, rows, wanted, dirty, unmarked, strict=True
+        ):
+            wrong = differing(stored, _closed(made, level, some))
+            wrong = wrong[wrong[:, 1] >= before_us]
+            _note(session, level, wrong[~is_marked(wrong, pending, level)])
+
     for day_us in _days(session, levels):
-        for start in range(0, len(marks), at_once):
-            some = marks[start : start + at_once]
+        days = np.full(len(marks), day_us)
+        kept = (days >= since_us) & ~floors.are_above(marks[:, 0].astype(np.int32), days)
+        for some in _groups(marks[kept], at_once):
             rows = [_stored(session, level, some, day_us) for level in levels]
-            if day_us >= since_us:
-                wanted = _made(session, levels, some, day_us)
-            else:
-                wanted = [rows[0], *map(coarsen, rows, [level.width_us for level in levels[1:]])]
-                # The level below may be younger than the readings that were dropped.
-                rows = [_shared(stored, made) for stored, made in zip(rows, wanted, strict=True)]
-            for level, stored, made, pending, before_us in zip(
-                levels, rows, wanted, dirty, unmarked, strict=True
-            ):
-                wrong = differing(stored, _closed(made, level, some))
-                wrong = wrong[wrong[:, 1] >= before_us]
-                _note(session, level, wrong[~is_marked(wrong, pending, level)])
+            note(some, rows, _made(session, levels, some, day_us))
+        for some in _groups(marks[~kept], at_once):
+            rows = [_stored(session, level, some, day_us) for level in levels]
+            wanted = [rows[0], *map(coarsen, rows, [level.width_us for level in levels[1:]])]
+            # The level below may be younger than the readings that were dropped.
+            note(some, list(map(_shared, rows, wanted)), wanted)
+
+
+def _groups(marks: Int64, at_once: int) -> Iterator[Int64]:
+    """Yield so many series at once."""
+    for start in range(0, len(marks), at_once):
+        yield marks[start : start + at_once]
 
 
 def _stored(session: Connection, level: Level, marks: Int64, day_us: int) -> Aggregates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from sinks.timescale.copy import POSTGRES_EPOCH_US, read_rows
 from sinks.timescale.rollups import load_rollups
 from sinks.timescale.session import Connection
 from sinks.timescale.times import timestamp
-from streams.core.batch import NEVER_US, Int64, Points
+from streams.core.batch import NEVER_US, Int32, Int64, Points
 from streams.core.deduplicate import KEPT_FOREVER_US, Deduplicator
+from streams.core.floors import Floors
 from streams.core.identities import Stored
 from streams.core.partition import PartitionMemory, Reached
 from streams.core.producers import ProducerState
@@ -35,6 +37,15 @@ _REACHED = """
            (extract(epoch FROM released_to) * 1000000)::bigint
     FROM progress WHERE topic = %s AND partition = %s
 """
+_FLOORS = """
+    SELECT r.series_id, (extract(epoch FROM r.kept_from) * 1000000)::bigint
+    FROM series_retention AS r JOIN series AS s USING (series_id)
+    WHERE r.kept_from > (SELECT kept_from FROM raw_retention)
+      AND (%(series)s::int[] IS NULL OR r.series_id = ANY (%(series)s))
+      AND (%(topic)s::text IS NULL OR (s.home_topic = %(topic)s AND s.home_partition = %(number)s))
+    ORDER BY r.series_id
+"""
+_RAISED = "SELECT kept_from::text, raised FROM raw_retention"
 _KEPT_FROM = (
     "SELECT CASE WHEN isfinite(kept_from) THEN extract(epoch FROM kept_from) * 1000000 END FROM raw_retention"
 )
@@ -97,6 +108,29 @@ def kept_from_us(session: Connection) -> int:
     return KEPT_FOREVER_US if kept_from is None else int(kept_from)
 
 
+def raised(session: Connection) -> tuple[Any, ...]:
+    """Return what is another thing after readings were given up, of whatever series."""
+    (state,) = session.execute(_RAISED).fetchall()
+    return state
+
+
+def load_floors(
+    session: Connection, partition: Partition | None = None, series_id: Int64 | Int32 | None = None
+) -> Floors:
+    """Return from when on readings are kept where it is later than :func:`kept_from_us`.
+
+    Of the series of a partition, of some series, or of all of them.
+    """
+    topic, number = (None, None) if partition is None else (partition.topic, partition.number)
+    asked = {
+        "topic": topic,
+        "number": number,
+        "series": None if series_id is None else np.unique(series_id).tolist(),
+    }
+    found = np.array(session.execute(_FLOORS, asked).fetchall(), np.int64).reshape(-1, 2)
+    return Floors(found[:, 0], found[:, 1])
+
+
 def load_memory(
     session: Connection,
     partition: Partition,
@@ -112,7 +146,7 @@ def load_memory(
     stored = session.execute(_REACHED, name).fetchall()
     reached = _reached(*stored[0]) if stored else Reached()
     return PartitionMemory(
-        Deduplicator(0, series_id, latest_us, floor_us),
+        Deduplicator(0, series_id, latest_us, floor_us, load_floors(session, partition)),
         producers,
         reached,
         patience,

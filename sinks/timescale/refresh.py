@@ -18,7 +18,7 @@ from psycopg import Rollback
 from psycopg.sql import SQL
 
 from sinks.timescale.copy import POSTGRES_EPOCH_US, Rows, copy_rows, layout, read_rows
-from sinks.timescale.history import kept_from_us
+from sinks.timescale.history import kept_from_us, load_floors, raised
 from sinks.timescale.rollup_messages import NOTHING_TOLD, Told, tell
 from sinks.timescale.rollups import (
     POINT_TYPES,
@@ -176,10 +176,10 @@ def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TO
             if number >= len(levels):
                 done += _mark_history(session)
                 break
-            since_us = kept_from_us(session)
+            kept = raised(session)
             below = levels[number - 1] if number else None
-            some = _refresh(session, levels[number:], below, since_us, most, told)
-            if kept_from_us(session) != since_us:
+            some = _refresh(session, levels[number:], below, most, told)
+            if raised(session) != kept:
                 raise Rollback  # what was read may have been dropped meanwhile
             done += some
         if some and some[0].marks >= most:
@@ -200,18 +200,18 @@ def read_state(session: Connection) -> RollupState:
 
 
 def _refresh(
-    session: Connection, levels: Sequence[Level], below: Level | None, since_us: int, most: int, told: Told
+    session: Connection, levels: Sequence[Level], below: Level | None, most: int, told: Told
 ) -> list[Refreshed]:
     """Compute dirty buckets of the first of ``levels``, and those above that are dirty from end to end.
 
-    They are made of what was computed just now; others are marked. There are all readings ``since_us``.
+    They are made of what was computed just now; others are marked.
     """
     level = levels[0]
     taken = _take(session, level, below, most)
     if not len(taken):
         return []
     series_id, bucket_us = taken["series_id"].astype(np.int32), taken["bucket"] + np.int64(POSTGRES_EPOCH_US)
-    has_parts = bucket_us >= (since_us if below is None else NEVER_US)
+    has_parts = _are_kept(session, series_id, bucket_us) if below is None else bucket_us > NEVER_US
     given_up = int(np.count_nonzero(~has_parts))
     if given_up == len(taken):
         return [Refreshed(level.name, given_up, 0, given_up)]
@@ -229,6 +229,12 @@ def _refresh(
         _set_spans(session, spans)
         done.append(Refreshed(levels[number].name, 0, _store(session, levels[number:], spans, rows, told)))
     return done
+
+
+def _are_kept(session: Connection, series_id: Int32, bucket_us: Int64) -> Bools:
+    """Tell of which buckets all readings are there."""
+    floors = load_floors(session, series_id=series_id)
+    return (bucket_us >= kept_from_us(session)) & ~floors.are_above(series_id, bucket_us)
 
 
 def _store(session: Connection, levels: Sequence[Level], spans: Spans, rows: Aggregates, told: Told) -> int:

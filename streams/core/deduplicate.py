@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.core.batch import NEVER_US, Bools, Float64, Int16, Int32, Int64
+from streams.core.floors import NO_FLOORS, Floors
 from streams.core.identities import RecentIdentities, Stored
 
 KEPT_FOREVER_US = NEVER_US
@@ -107,12 +108,20 @@ class Deduplicator:
 
     :meth:`judge` changes nothing; :meth:`apply` takes a judgement in.
     ``latest_us`` is the latest event time stored of each ``series_id``, ``newest_us`` of them all.
-    ``floor_us``: what is earlier has left the database, and a repeat of it cannot be told from a first
-    arrival.
+    ``floor_us``: what is earlier may have left the database, and a repeat of what has cannot be told from a
+    first arrival; ``floors`` are those of series that have a later one.
     """
 
-    def __init__(self, max_bytes: int, series_id: Int64, latest_us: Int64, floor_us: int) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        series_id: Int64,
+        latest_us: Int64,
+        floor_us: int,
+        floors: Floors = NO_FLOORS,
+    ) -> None:
         self.floor_us = floor_us
+        self._floors = floors
         self.newest_us = int(latest_us.max(initial=NEVER_US))
         self._latest_us = np.full(int(series_id.max(initial=0)) + 1, NEVER_US)
         self._latest_us[series_id] = latest_us
@@ -121,9 +130,10 @@ class Deduplicator:
     def judge(self, rows: Rows, history: History) -> Judgement:
         """Decide on ``rows``, asking ``history`` where memory does not know."""
         disposition = np.full(len(rows), Disposition.DUPLICATE, np.int8)
-        disposition[(rows.time_us < self.floor_us) & ~rows.repeated] = Disposition.EXPIRED
+        gone = (rows.time_us < self.floor_us) | self._floors.are_above(rows.series_id, rows.time_us)
         order = series_time_order(rows.series_id, rows.time_us)
-        order = order[rows.time_us[order] >= self.floor_us]
+        disposition[_unknown(rows, order[(gone & ~rows.repeated)[order]], history)] = Disposition.EXPIRED
+        order = order[~gone[order]]
         judgement = Judgement(disposition, order, rows.value.copy(), rows.quality.copy())
         if len(order):
             self._judge(rows, order, history, judgement)
@@ -226,6 +236,19 @@ def _judge_in_turn(rows: Rows, members: list[int], current: Version | None, judg
         judgement.value[written], judgement.quality[written] = current.value, current.quality
     elif current is not None and before is not None and _content(current) != _content(before):
         judgement.corrected.append(current)
+
+
+def _unknown(rows: Rows, order: npt.NDArray[np.intp], history: History) -> npt.NDArray[np.intp]:
+    """Return those of some rows, which are in order, that are not stored as they are.
+
+    What may have left the database may also be there still, or again.
+    """
+    if len(order) == 0:
+        return order
+    stored = history.stored(rows.series_id[order].astype(np.int64), rows.time_us[order])
+    known = stored.found & _same(rows.value[order], stored.value) & (rows.quality[order] == stored.quality)
+    unknown: npt.NDArray[np.intp] = order[~known]
+    return unknown
 
 
 def _same(one: Float64, other: Float64) -> Bools:

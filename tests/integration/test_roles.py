@@ -67,6 +67,7 @@ WRITER = {
     "producer_gaps": "r",
     "outbox": "ard",
     "raw_retention": "r",
+    "series_retention": "r",
     "halts": "arw",
     "resumptions": "r",
     "readings_named": "r",

@@ -1,0 +1,1 @@
+"""Readings as Parquet files: written before they are dropped, verified, and restored."""

@@ -1,0 +1,121 @@
+"""Where the archive is: a directory, or whatever fsspec reaches, such as a bucket of S3."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from streams.errors import UserError
+
+AT_ONCE_BYTES = 1 << 20
+UNFINISHED = ".unfinished"
+"""Ends the name of a file that is being written; whoever writes it again replaces it."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class ArchiveError(UserError):
+    """The archive cannot be written or read, or is not what was written; nothing was dropped for it."""
+
+
+def needed(module: str) -> Any:
+    """Import what only the archive needs. Raises ArchiveError where it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ArchiveError(
+            f"the archive needs {module.partition('.')[0]}, which is not installed",
+            hint='Install it: pip install "streamgauge[archive]"',
+        ) from error
+
+
+class Target:
+    """Files below one address, as fsspec takes it: ``/var/archive``, ``s3://bucket/prefix``.
+
+    Every failure of it is an :class:`ArchiveError`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        with self._explained("reached"):
+            self._files, self._root = needed("fsspec.core").url_to_fs(url)
+        self._is_local = "file" in (
+            (self._files.protocol,) if isinstance(self._files.protocol, str) else self._files.protocol
+        )
+
+    def where(self, path: str) -> str:
+        """Return the whole address of a file, as people look for it."""
+        return f"{self.url.rstrip('/')}/{path}"
+
+    def write(self, path: str, fill: Callable[[BinaryIO], None]) -> None:
+        """Have ``fill`` write a file, which has its name only when all of it is on the disk."""
+        whole = self._whole(path)
+        unfinished = whole + UNFINISHED
+        with self._explained("written", path):
+            self._files.makedirs(str(PurePosixPath(whole).parent), exist_ok=True)
+            try:
+                with self._files.open(unfinished, "wb") as file:
+                    fill(file)
+                    if self._is_local:
+                        file.flush()
+                        os.fsync(file.fileno())
+                self._rename(unfinished, whole)
+            except BaseException:
+                with suppress(Exception):
+                    self._files.rm_file(unfinished)
+                raise
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """Open a file to read."""
+        with self._explained("read", path), self._files.open(self._whole(path), "rb") as file:
+            yield file
+
+    def sha256(self, path: str) -> str:
+        """Return the SHA-256 of a file, in hexadecimal."""
+        digest = sha256()
+        with self.open(path) as file:
+            while piece := file.read(AT_ONCE_BYTES):
+                digest.update(piece)
+        return digest.hexdigest()
+
+    def size(self, path: str) -> int:
+        """Return how many bytes a file has."""
+        with self._explained("read", path):
+            return int(self._files.size(self._whole(path)))
+
+    def _whole(self, path: str) -> str:
+        return f"{self._root.rstrip('/')}/{path}"
+
+    def _rename(self, old: str, new: str) -> None:
+        if not self._is_local:
+            self._files.mv(old, new)
+            return
+        Path(old).replace(new)
+        directory = os.open(Path(new).parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    @contextmanager
+    def _explained(self, done: str, path: str = "") -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, ImportError) as error:
+            where = self.where(path) if path else self.url
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise ArchiveError(
+                    f"the archive is full: {where} cannot be {done} ({error.strerror})",
+                    hint="Give it space, then run it again. Nothing was dropped that is not in the archive.",
+                ) from error
+            raise ArchiveError(
+                f"{where} cannot be {done}: {error}",
+                hint="Look at archive_url and at who may write there, then run it again.",
+            ) from error

@@ -1,0 +1,1 @@
+"""How long readings and rollups are kept: policies, and what carries them out."""

@@ -1,0 +1,269 @@
+"""One run of retention: gives up, archives, verifies, and only then drops; the earliest chunk first.
+
+It may be ended at any moment: each step is done or not, and the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import psycopg
+
+from jobs.archive.chunks import Chunk, Connection, list_chunks
+from jobs.archive.manifest import Choice, File, check_file, list_files
+from jobs.archive.store import archive
+from jobs.archive.target import Target
+from jobs.retention.dropping import Held, Outbox, delete_readings, drop_chunk
+from jobs.retention.giving_up import GivenUp, Hold, give_up, given_up
+from jobs.retention.rollups import drop_rollups
+from sinks.timescale.times import timestamp
+from streams.errors import UserError
+
+_TURN = "SELECT pg_try_advisory_lock(hashtext('streamgauge retention'))"
+_SESSION = """
+    SET search_path TO public;
+    SET timezone TO 'UTC';
+    SET statement_timeout TO 0;
+    SET idle_in_transaction_session_timeout TO 0
+"""
+_COUNTS = """
+    SELECT r.series_id, p.tenant, p.archived, r.readings
+    FROM (
+        SELECT series_id, count(*) AS readings FROM readings
+        WHERE ts >= %(begins)s AND ts < %(ends)s
+          AND (%(series)s::int[] IS NULL OR series_id = ANY (%(series)s))
+        GROUP BY series_id
+    ) AS r
+    LEFT JOIN series_policies AS p USING (series_id)
+    ORDER BY r.series_id
+"""
+_BYTES = "SELECT coalesce(sum(bytes), 0)::bigint FROM capacity_chunks WHERE begins = %s"
+
+
+class Counted(NamedTuple):
+    """A series that has readings in a chunk; it has no tenant where no series has its number."""
+
+    series_id: int
+    tenant: str | None
+    archived: bool | None
+    readings: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of the readings of a chunk that are given up. ``held``: why they are not dropped.
+
+    ``whole``: all of the chunk is; else rows of it are deleted. ``bytes``: of the whole chunk, on disk.
+    """
+
+    chunk: str
+    whole: bool
+    readings: int
+    bytes: int
+    archived: list[str] = field(default_factory=list)
+    archived_bytes: int = 0
+    dropped: int = 0
+    held: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did, or would do."""
+
+    dry_run: bool
+    kept_from: datetime | None = None
+    holds: list[Hold] = field(default_factory=list)
+    chunks: list[Outcome] = field(default_factory=list)
+    rollup_chunks: dict[str, int] = field(default_factory=dict)
+    rollup_rows: dict[str, int] = field(default_factory=dict)
+    held: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """Return it as what JSON can hold."""
+        return {**asdict(self), "holds": [hold._asdict() for hold in self.holds]}
+
+
+class Watcher:
+    """Is told how far a run is; this one does nothing with it."""
+
+    def begin(self, chunks: int) -> None:
+        """There are so many chunks of which something is given up."""
+
+    def step(self, chunk: str) -> None:
+        """One of them is done."""
+
+
+@contextmanager
+def open_session(dsn: str) -> Iterator[Connection]:
+    """Yield the owner's session for retention, archive and restore, of which there is one at a time.
+
+    Raises UserError while another has its turn, ``psycopg.Error``.
+    """
+    with psycopg.connect(dsn, autocommit=True, application_name="streamgauge-retention") as session:
+        session.execute(_SESSION)
+        ((mine,),) = session.execute(_TURN).fetchall()
+        if not mine:
+            raise UserError(
+                "another run of retention, archive or restore is under way",
+                hint="Wait until it has ended; if its machine is gone, the database ends it within minutes.",
+            )
+        yield session
+
+
+def run(
+    session: Connection,
+    target: Target | None,
+    now: datetime,
+    *,
+    drop: bool = True,
+    watcher: Watcher | None = None,
+) -> Report:
+    """Give up what policies do not keep, archive what they have archived, and drop it unless told not to.
+
+    A chunk that cannot be dropped yet is held, and the others go on. Raises ArchiveError where the
+    archive cannot be written: what was done before stays done.
+    """
+    watcher = watcher or Watcher()
+    report = Report(dry_run=False, holds=give_up(session, now))
+    given = given_up(session)
+    report.kept_from = given.everywhere
+    outbox = Outbox(session)
+    due = _due(session, given)
+    watcher.begin(len(due))
+    for chunk, series in due:
+        outcome, counts = _outcome(session, chunk, series)
+        if counts or outcome.whole:
+            report.chunks.append(outcome)
+            try:
+                files = _archived(session, target, chunk, counts, now, outcome)
+                if drop:
+                    _drop(session, target, chunk, counts, files, outbox, outcome)
+            except Held as reason:
+                outcome.held = str(reason)
+        watcher.step(str(chunk))
+    if drop:
+        _drop_rollups(session, now, report)
+    return report
+
+
+def plan(session: Connection, now: datetime, *, archive_known: bool) -> Report:
+    """Return what a run would do; changes nothing."""
+    with session.transaction(force_rollback=True):
+        report = Report(dry_run=True, holds=give_up(session, now, dry_run=True))
+        given = given_up(session)
+        report.kept_from = given.everywhere
+        for chunk, series in _due(session, given):
+            outcome, counts = _outcome(session, chunk, series)
+            if counts or outcome.whole:
+                report.chunks.append(outcome)
+                try:
+                    missing = _missing(session, chunk, counts, now)
+                    if missing and not archive_known:
+                        raise Held(_NO_ARCHIVE)
+                except Held as reason:
+                    outcome.held = str(reason)
+    return report
+
+
+_NO_ARCHIVE = (
+    "not archived: name an archive_url, or streamgauge retention set --no-archive for what may be lost"
+)
+
+
+def _due(session: Connection, given: GivenUp) -> list[tuple[Chunk, list[int] | None]]:
+    """Return the chunks of which readings are given up, and of which series; None stands for all."""
+    chunks = [(chunk, given.of(chunk)) for chunk in list_chunks(session)]
+    return [(chunk, series) for chunk, series in chunks if series is None or series]
+
+
+def _outcome(session: Connection, chunk: Chunk, series: list[int] | None) -> tuple[Outcome, list[Counted]]:
+    between = {"begins": timestamp(chunk.begins_us), "ends": timestamp(chunk.ends_us), "series": series}
+    counts = [Counted(*row) for row in session.execute(_COUNTS, between)]
+    ((size,),) = session.execute(_BYTES, (between["begins"],)).fetchall()
+    return Outcome(str(chunk), series is None, sum(each.readings for each in counts), size), counts
+
+
+def _files(session: Connection, chunk: Chunk, now: datetime) -> list[File]:
+    """Return the files that have readings of all of a chunk. Raises Held where some are restored for now."""
+    begins, ends = timestamp(chunk.begins_us), timestamp(chunk.ends_us)
+    files = list_files(session, Choice(since=begins, until=ends))
+    restored = [each.restored_until for each in files if each.restored_until and each.restored_until > now]
+    if restored:
+        raise Held(f"restored from the archive until {max(restored):%F}")
+    return [each for each in files if each.begins <= begins and each.ends >= ends]
+
+
+def _missing(
+    session: Connection, chunk: Chunk, counts: list[Counted], now: datetime
+) -> dict[str, dict[int, int]]:
+    """Return by tenant how many readings of each series are to be archived and are not. Raises Held."""
+    if homeless := [each.series_id for each in counts if each.tenant is None]:
+        raise Held(f"it has readings of series {homeless[0]}, which is not in table series")
+    covered = {number for file in _files(session, chunk, now) for number in file.series_ids}
+    missing: dict[str, dict[int, int]] = {}
+    for series_id, tenant, archived, readings in counts:
+        if archived and tenant is not None and series_id not in covered:
+            missing.setdefault(tenant, {})[series_id] = readings
+    return missing
+
+
+def _archived(
+    session: Connection,
+    target: Target | None,
+    chunk: Chunk,
+    counts: list[Counted],
+    now: datetime,
+    outcome: Outcome,
+) -> list[File]:
+    """Archive what is to be; return the files of before, which are to be looked at again. Raises Held."""
+    missing = _missing(session, chunk, counts, now)
+    before = [
+        file
+        for file in _files(session, chunk, now)
+        if not {each.series_id for each in counts}.isdisjoint(file.series_ids)
+    ]
+    if missing and target is None:
+        raise Held(_NO_ARCHIVE)
+    for tenant, of_tenant in sorted(missing.items()):
+        if target is not None:
+            file = archive(session, target, tenant, chunk, of_tenant)
+            outcome.archived.append(file.path)
+            outcome.archived_bytes += file.bytes
+    return before
+
+
+def _drop(
+    session: Connection,
+    target: Target | None,
+    chunk: Chunk,
+    counts: list[Counted],
+    files: list[File],
+    outbox: Outbox,
+    outcome: Outcome,
+) -> None:
+    """Drop what is given up of a chunk, once all that is archived of it is as it was written. Raises Held."""
+    if files and target is None:
+        raise Held(_NO_ARCHIVE)
+    for file in files:
+        if target is not None:
+            check_file(target, file)
+    outbox.require_delivered()
+    if outcome.whole:
+        drop_chunk(session, chunk)
+        outcome.dropped = outcome.readings
+        return
+    for gone in delete_readings(session, chunk, {each.series_id: each.readings for each in counts}):
+        outcome.dropped += gone
+
+
+def _drop_rollups(session: Connection, now: datetime, report: Report) -> None:
+    try:
+        for level, chunks, rows in drop_rollups(session, now):
+            report.rollup_chunks[level] = report.rollup_chunks.get(level, 0) + chunks
+            report.rollup_rows[level] = report.rollup_rows.get(level, 0) + rows
+    except Held as reason:
+        report.held = str(reason)
