@@ -86,7 +86,7 @@ def _numbers(session: Connection, target: Target, file: File) -> dict[tuple[str,
     }
     if unknown := [name for name in names if name not in found]:
         raise ArchiveError(
-            f"{target.where(file.path)} has {len(unknown):,} series that are not in table series, as {unknown[0]}",
+            f"table series lacks {len(unknown):,} series of {target.where(file.path)}, such as {unknown[0]}",
             hint="Somebody removed their rows: put them back by name.",
         )
     return found

@@ -32,16 +32,22 @@ _RAISE = """
     UPDATE raw_retention SET kept_from = least(%(wanted)s::timestamptz, %(limit)s::timestamptz)
     WHERE kept_from < least(%(wanted)s::timestamptz, %(limit)s::timestamptz)
 """
+# Before the lock: there may be many series.
+_WANTED_OF_SOME = """
+    CREATE TEMP TABLE wanted_of_some ON COMMIT DROP AS
+    SELECT p.series_id, w.kept_from
+    FROM series_policies AS p
+    CROSS JOIN LATERAL (
+        SELECT date_bin('1 day', %(now)s::timestamptz - make_interval(days => p.raw_days), 'epoch')
+            AS kept_from
+    ) AS w
+    WHERE p.raw_days IS NOT NULL AND w.kept_from > coalesce(%(wanted)s::timestamptz, '-infinity')
+"""
 _RAISE_SOME = """
     WITH raised AS (
         INSERT INTO series_retention AS r (series_id, kept_from)
-        SELECT p.series_id, w.kept_from
-        FROM series_policies AS p
-        CROSS JOIN LATERAL (SELECT least(
-            date_bin('1 day', %(now)s::timestamptz - make_interval(days => p.raw_days), 'epoch'),
-            %(limit)s::timestamptz
-        ) AS kept_from) AS w
-        WHERE p.raw_days IS NOT NULL AND w.kept_from > (SELECT kept_from FROM raw_retention)
+        SELECT series_id, least(kept_from, %(limit)s::timestamptz) FROM wanted_of_some
+        WHERE least(kept_from, %(limit)s::timestamptz) > (SELECT kept_from FROM raw_retention)
         ON CONFLICT (series_id) DO UPDATE SET kept_from = excluded.kept_from
         WHERE r.kept_from < excluded.kept_from
         RETURNING series_id
@@ -93,15 +99,15 @@ def give_up(session: Connection, now: datetime, *, dry_run: bool = False) -> lis
     """
     try:
         with session.transaction():
+            ((wanted,),) = session.execute(_WANTED, {"now": now}).fetchall()
+            session.execute(_WANTED_OF_SOME, {"now": now, "wanted": wanted})
             if not dry_run:
                 session.execute(f"SET LOCAL lock_timeout TO '{LOCK_WAIT}'; {_CLOSE}")
-            ((wanted,),) = session.execute(_WANTED, {"now": now}).fetchall()
             holds = list_holds(session)
             ((limit,),) = session.execute(_LIMIT).fetchall()
-            asked = {"now": now, "wanted": wanted, "limit": limit}
             if wanted is not None:
-                session.execute(_RAISE, asked)
-            ((raised,),) = session.execute(_RAISE_SOME, asked).fetchall()
+                session.execute(_RAISE, {"wanted": wanted, "limit": limit})
+            ((raised,),) = session.execute(_RAISE_SOME, {"limit": limit}).fetchall()
             if raised:
                 session.execute(_NOTE)
             if raised and not dry_run:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import psycopg
 import pytest
@@ -20,10 +21,13 @@ from sinks.timescale.refresh import refresh_some
 from sinks.timescale.times import timestamp
 from streams.core.levels import DAY_US
 from streams.core.rollup import begin_us
+from streams.settings import PROJECT_ROOT
+from tests.documents import blocks
 from tests.integration.rollups import START_US, History, misrolled
 
 pytestmark = pytest.mark.stack
 
+RETENTION = PROJECT_ROOT / "docs" / "retention.md"
 DAYS = 4
 BEGIN_US = begin_us(START_US, DAY_US)
 NOW = timestamp(BEGIN_US + DAYS * DAY_US) + timedelta(hours=1)
@@ -140,7 +144,7 @@ def test_a_policy_for_some_metrics_deletes_their_readings_alone(
     assert owner.execute("SELECT epoch - 1 FROM progress").fetchall() == epochs
     assert report.kept_from is not None and report.kept_from < timestamp(BEGIN_US)
     assert misrolled(database) == {}
-    assert {row[1] for row in of_days([row[1:] for row in levels(owner)], 0, 2)} == {1, 2}
+    assert {row[0] for row in of_days([row[1:] for row in levels(owner)], 0, 2)} == {1, 2}
     assert run(owner, target, NOW).chunks == []
     assert owner.execute("SELECT epoch - 1 FROM progress").fetchall() == epochs, (
         "nobody claims again for nothing"
@@ -223,15 +227,62 @@ def test_one_flipped_byte_is_found_and_nothing_is_dropped_for_it(owner: Connecti
     assert stored(owner) == before
 
 
+PATTERNS = [
+    ("*", "*", 90),
+    ("*", "temp*", 80),
+    ("*", "temperature", 70),
+    ("acme", "*", 60),
+    ("acme", "temp*", 50),
+    ("ac*", "temperature", 40),
+    ("*", "100%_*", 30),
+]
+KEPT = [
+    ("acme", "temperature", 50),
+    ("acme", "rpm", 60),
+    ("acorn", "temperature", 40),
+    ("acorn", "temp", 80),
+    ("other", "temperature", 70),
+    ("other", "temper", 80),
+    ("other", "rpm", 90),
+    ("other", "100%_x", 30),
+    ("other", "100 of x", 90),
+]
+
+
+def test_of_several_policies_that_fit_the_most_exact_counts(owner: Connection) -> None:
+    for tenant, metric, days in PATTERNS:
+        set_policy(owner, Policy(tenant, metric, days, None))
+    for tenant, metric, _ in KEPT:
+        owner.execute(
+            "INSERT INTO series (tenant, source, metric) VALUES (%s, 'pump-9', %s)", (tenant, metric)
+        )
+    found = """
+        SELECT p.tenant, p.metric, raw_days FROM series_policies AS p JOIN series USING (series_id)
+        WHERE source = 'pump-9'
+    """
+    assert sorted(owner.execute(found)) == sorted(KEPT)
+
+
+def test_what_takes_the_space_is_told_by_chunk_tenant_and_series(owner: Connection) -> None:
+    for block in blocks(RETENTION, "sql"):
+        for query in block.text.split(";")[:-1]:
+            assert owner.execute(query.encode()).fetchall(), query
+    rows = owner.execute("SELECT series_id, count(*) FROM readings GROUP BY 1 ORDER BY 1").fetchall()
+    of_series = "SELECT series_id, readings FROM capacity_series ORDER BY 1"
+    assert owner.execute(of_series).fetchall() == rows
+    assert owner.execute(
+        """
+        SELECT (SELECT sum(bytes) FROM capacity_tenants) / sum(bytes) BETWEEN 0.999 AND 1.001,
+               count(*) = (SELECT chunks FROM capacity_growth)
+        FROM capacity_chunks
+        """
+    ).fetchall() == [(True, True)]
+
+
 def test_the_database_reads_the_same_as_duckdb(owner: Connection, tmp_path: Path) -> None:
-    import duckdb
-
-    from streams.settings import PROJECT_ROOT
-    from tests.documents import blocks
-
     before = of_days(stored(owner), 0, 2)
     run(owner, Target(str(tmp_path)), NOW)
-    queries = blocks(PROJECT_ROOT / "docs" / "retention.md", "duckdb")
+    queries = blocks(RETENTION, "duckdb")
     assert queries
     with duckdb.connect() as duck:
         for block in queries:
