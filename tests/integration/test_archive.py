@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import duckdb
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from jobs.archive.chunks import Connection
 from jobs.archive.manifest import Choice, check_file, list_files
+from jobs.archive.parquet import Names, Readings, write_readings
 from jobs.archive.restore import Restored, restore
 from jobs.archive.target import ArchiveError, Target
 from jobs.retention.policies import Policy, set_policy
@@ -224,6 +226,32 @@ def test_one_flipped_byte_is_found_and_nothing_is_dropped_for_it(owner: Connecti
         restore(owner, target, file, NOW)
     with pytest.raises(ArchiveError, match="is damaged"):
         run(owner, target, NOW)
+    assert stored(owner) == before
+
+
+def test_a_file_that_is_not_what_was_given_is_found_before_anything_is_dropped(
+    owner: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_another(file: BinaryIO, tenant: str, parts: Iterable[Readings], names: Names) -> None:
+        whole = np.concatenate(list(parts))
+        whole["late"][0] ^= True
+        write_readings(file, tenant, [whole], names)
+
+    monkeypatch.setattr("jobs.archive.store.write_readings", write_another)
+    before = stored(owner)
+    with pytest.raises(ArchiveError, match="was read back, and is not what was written"):
+        run(owner, Target(str(tmp_path)), NOW)
+    assert stored(owner) == before
+    assert list_files(owner, Choice()) == []
+
+
+def test_readings_that_are_not_given_up_are_left_to_workers(owner: Connection, tmp_path: Path) -> None:
+    target = Target(str(tmp_path))
+    run(owner, target, NOW)
+    owner.execute("UPDATE raw_retention SET kept_from = '-infinity'")
+    before = stored(owner)
+    for file in list_files(owner, Choice()):
+        assert restore(owner, target, file, NOW) == Restored(0, 0, file.readings)
     assert stored(owner) == before
 
 
