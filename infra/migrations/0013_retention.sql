@@ -140,17 +140,25 @@ COMMENT ON COLUMN archive_files.archived_at IS 'When it was written';
 COMMENT ON COLUMN archive_files.restored_until IS 'Its readings are back in table readings, until then at least; NULL where they were never restored';
 COMMENT ON INDEX archive_files_begins IS 'What the archive has of a time';
 
-CREATE VIEW capacity_chunks AS
-SELECT c.chunk_name::text AS chunk,
-       c.range_start AS begins,
-       c.range_end AS ends,
-       coalesce(c.is_compressed, false) AS compressed,
-       d.table_bytes + d.toast_bytes AS heap_bytes,
-       d.index_bytes,
-       d.total_bytes AS bytes
-FROM timescaledb_information.chunks AS c
-JOIN chunks_detailed_size('readings') AS d USING (chunk_schema, chunk_name)
-WHERE c.hypertable_schema = 'public' AND c.hypertable_name = 'readings';
+-- A text, so that nothing here depends on views of the extension, which its next version may replace.
+CREATE FUNCTION sizes_of_chunks()
+RETURNS TABLE (
+    chunk text, begins timestamptz, ends timestamptz, compressed boolean,
+    heap_bytes bigint, index_bytes bigint, bytes bigint
+)
+LANGUAGE sql STABLE
+SET search_path TO pg_catalog, public, pg_temp
+AS $$
+    SELECT c.chunk_name, c.range_start, c.range_end, coalesce(c.is_compressed, false),
+           d.table_bytes + d.toast_bytes, d.index_bytes, d.total_bytes
+    FROM timescaledb_information.chunks AS c
+    JOIN chunks_detailed_size('public.readings') AS d USING (chunk_schema, chunk_name)
+    WHERE c.hypertable_schema = 'public' AND c.hypertable_name = 'readings'
+$$;
+
+COMMENT ON FUNCTION sizes_of_chunks() IS 'What each chunk of table readings takes on disk';
+
+CREATE VIEW capacity_chunks AS SELECT * FROM sizes_of_chunks();
 
 COMMENT ON VIEW capacity_chunks IS 'What each chunk of table readings takes on disk';
 COMMENT ON COLUMN capacity_chunks.chunk IS 'Name of the chunk';

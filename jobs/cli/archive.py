@@ -51,8 +51,8 @@ def run(
 
     `streamgauge retention run` does the same and then drops it.
 
-    Exit codes: 0 ok, 1 the archive cannot be written, or another run is under way, 3 the database cannot be
-    reached, 4 something is held and not archived yet.
+    Exit codes: 0 ok, 1 something is held and not archived yet, the archive cannot be written, or another run
+    is under way, 3 the database cannot be reached.
     """
     carry_out(drop=False, dry_run=dry_run, as_json=as_json)
 

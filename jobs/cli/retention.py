@@ -137,8 +137,8 @@ def run(
 
     It may be ended at any moment, and goes on from there the next time.
 
-    Exit codes: 0 ok, 1 the archive cannot be written or is damaged, or another run is under way, 3 the
-    database cannot be reached, 4 something is held and not dropped yet.
+    Exit codes: 0 ok, 1 something is held and not dropped yet, the archive cannot be written or is damaged,
+    or another run is under way, 3 the database cannot be reached.
     """
     carry_out(drop=True, dry_run=dry_run, as_json=as_json)
 
@@ -168,7 +168,7 @@ def carry_out(*, drop: bool, dry_run: bool, as_json: bool) -> None:
     else:
         _show(report)
     if report.held or any(outcome.held for outcome in report.chunks):
-        raise typer.Exit(4)
+        raise typer.Exit(1)
 
 
 def find_target(settings: Settings) -> Target | None:
