@@ -34,8 +34,8 @@ WHAT_IS_STORED = {
     ),
     "late readings": "SELECT partition, up_to_s, readings FROM late_readings ORDER BY 1, 2",
     "rollups": (
-        "SELECT source, metric, bucket, readings, bad, min, max, first, first_at, last, last_at FROM rollup_1m"
-        " ORDER BY 1, 2, 3"
+        "SELECT source, metric, bucket, readings, bad, min, max, first, first_at, last, last_at"
+        " FROM rollup_1m ORDER BY 1, 2, 3"
     ),
     "versions": (
         "SELECT source, metric, ts, revision, value, late FROM reading_versions JOIN series USING (series_id)"
