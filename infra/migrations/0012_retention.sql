@@ -110,6 +110,7 @@ CREATE TABLE archive_files (
     begins         timestamptz NOT NULL,
     ends           timestamptz NOT NULL,
     series_ids     integer[] NOT NULL,
+    counts         bigint[] NOT NULL CONSTRAINT counts_are_of_series CHECK (cardinality(counts) = cardinality(series_ids)),
     readings       bigint NOT NULL,
     first_ts       timestamptz NOT NULL,
     last_ts        timestamptz NOT NULL,
@@ -129,6 +130,8 @@ COMMENT ON COLUMN archive_files.tenant IS 'Whose readings it holds';
 COMMENT ON COLUMN archive_files.begins IS 'Where the chunk begins that they were in';
 COMMENT ON COLUMN archive_files.ends IS 'Where that chunk ends';
 COMMENT ON COLUMN archive_files.series_ids IS 'The series whose readings of that time it holds, all of them';
+COMMENT ON COLUMN archive_files.counts IS 'How many readings of each of these series';
+COMMENT ON CONSTRAINT counts_are_of_series ON archive_files IS 'The one beside the other';
 COMMENT ON COLUMN archive_files.readings IS 'How many readings';
 COMMENT ON COLUMN archive_files.first_ts IS 'Event time of the earliest';
 COMMENT ON COLUMN archive_files.last_ts IS 'Event time of the latest';

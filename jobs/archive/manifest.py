@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2s
@@ -29,11 +29,11 @@ _CHOSEN = """
     AND (%(until)s::timestamptz IS NULL OR begins < %(until)s)
 """
 _LIST = f"SELECT {_COLUMNS} FROM archive_files WHERE {_CHOSEN} ORDER BY begins, tenant, id"
-_NUMBER = "SELECT count(*) FROM archive_files WHERE tenant = %s AND begins = %s"
 _ADD = f"""
     INSERT INTO archive_files
-        (path, tenant, begins, ends, series_ids, readings, first_ts, last_ts, lowest, highest, bytes, sha256)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        (path, tenant, begins, ends, series_ids, counts, readings, first_ts, last_ts, lowest, highest, bytes,
+         sha256)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
     RETURNING {_COLUMNS}
 """
 _HOLD = """
@@ -83,12 +83,14 @@ def list_files(session: Connection, choice: Choice) -> list[File]:
         return cursor.execute(_LIST, asked).fetchall()
 
 
-def next_path(session: Connection, tenant: str, chunk: Chunk) -> str:
-    """Return where the next file of a tenant's readings of a chunk goes."""
+def path_of(tenant: str, chunk: Chunk) -> str:
+    """Return where files of a tenant's readings of a chunk go, without what tells one from another.
+
+    >>> path_of("acme", Chunk(0, 86_400_000_000))
+    'acme/1970/1970-01-01T0000Z.parquet'
+    """
     begins = timestamp(chunk.begins_us)
-    ((number,),) = session.execute(_NUMBER, (tenant, begins)).fetchall()
-    further = f"-{number + 1}" if number else ""
-    return f"{directory_of(tenant)}/{begins:%Y}/{begins:%Y-%m-%dT%H%MZ}{further}.parquet"
+    return f"{directory_of(tenant)}/{begins:%Y}/{begins:%Y-%m-%dT%H%MZ}.parquet"
 
 
 def directory_of(tenant: str) -> str:
@@ -110,17 +112,21 @@ def add_file(
     path: str,
     tenant: str,
     chunk: Chunk,
-    series_ids: Sequence[int],
+    counts: Mapping[int, int],
     content: Content,
     file: tuple[int, str],
 ) -> File:
-    """Note a file that was read back; ``file`` is its size in bytes and its SHA-256."""
+    """Note a file that was read back, with how many readings each series has in it.
+
+    ``file`` is its size in bytes and its SHA-256.
+    """
     row = (
         path,
         tenant,
         timestamp(chunk.begins_us),
         timestamp(chunk.ends_us),
-        list(series_ids),
+        list(counts),
+        list(counts.values()),
         content.readings,
         timestamp(content.first_us),
         timestamp(content.last_us),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from jobs.archive.chunks import Chunk, Connection, read_chunk
-from jobs.archive.manifest import File, add_file, next_path
+from jobs.archive.manifest import File, add_file, path_of
 from jobs.archive.parquet import Account, Names, Readings, packed, read_readings, write_readings
 from jobs.archive.target import ArchiveError, Target
 from sinks.timescale.slices import MOST_ROWS
@@ -21,14 +21,15 @@ def archive(
     Nobody stores readings of that time any more. ``counts`` are how many each series has. It may be
     ended at any moment: an unfinished file is written again. Raises ArchiveError, ``psycopg.Error``.
     """
-    path = next_path(session, tenant, chunk)
     names: Names = {
         number: (source, metric)
         for number, source, metric in session.execute(_NAMES, (list(counts),)).fetchall()
     }
     account = Account()
     parts = account.of(packed(read_chunk(session, chunk, counts), MOST_ROWS))
-    target.write(path, lambda file: write_readings(file, tenant, parts, names))
+    path, digest = target.write(
+        path_of(tenant, chunk), lambda file: write_readings(file, tenant, parts, names)
+    )
     written = account.content()
     counted = sum(counts.values())
     if written.readings != counted:
@@ -41,9 +42,7 @@ def archive(
             f"{target.where(path)} was read back, and is not what was written",
             hint="Nothing was dropped. The disk or the network of the archive alters what it is given.",
         )
-    return add_file(
-        session, path, tenant, chunk, sorted(counts), written, (target.size(path), target.sha256(path))
-    )
+    return add_file(session, path, tenant, chunk, counts, written, (target.size(path), digest))
 
 
 def _read_back(target: Target, path: str, names: Names) -> object:

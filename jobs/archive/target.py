@@ -17,6 +17,9 @@ AT_ONCE_BYTES = 1 << 20
 UNFINISHED = ".unfinished"
 """Ends the name of a file that is being written; whoever writes it again replaces it."""
 
+NAMED_CHARS = 16
+"""So many characters of its SHA-256 are in the name of a file."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -53,23 +56,29 @@ class Target:
         """Return the whole address of a file, as people look for it."""
         return f"{self.url.rstrip('/')}/{path}"
 
-    def write(self, path: str, fill: Callable[[BinaryIO], None]) -> None:
-        """Have ``fill`` write a file, which has its name only when all of it is on the disk."""
-        whole = self._whole(path)
-        unfinished = whole + UNFINISHED
+    def write(self, path: str, fill: Callable[[BinaryIO], None]) -> tuple[str, str]:
+        """Have ``fill`` write a file; return its path and SHA-256 once all of it is on the disk.
+
+        The path has a part of the SHA-256: a file may replace one of the same bytes, and never another.
+        """
+        unfinished = self._whole(path) + UNFINISHED
         with self._explained("written", path):
-            self._files.makedirs(str(PurePosixPath(whole).parent), exist_ok=True)
+            self._files.makedirs(str(PurePosixPath(unfinished).parent), exist_ok=True)
             try:
                 with self._files.open(unfinished, "wb") as file:
                     fill(file)
                     if self._is_local:
                         file.flush()
                         os.fsync(file.fileno())
-                self._rename(unfinished, whole)
+                digest = self.sha256(path + UNFINISHED)
+                named = PurePosixPath(path)
+                finished = str(named.with_stem(f"{named.stem}-{digest[:NAMED_CHARS]}"))
+                self._rename(unfinished, self._whole(finished))
             except BaseException:
                 with suppress(Exception):
                     self._files.rm_file(unfinished)
                 raise
+        return finished, digest
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from psycopg import errors
+from psycopg.sql import SQL, Identifier
 
 from jobs.archive.chunks import Chunk, Connection, slices
 from sinks.timescale.times import timestamp
@@ -19,6 +20,30 @@ _LAST_MESSAGE = "SELECT coalesce(max(id), 0) FROM outbox"
 _UNDELIVERED = "SELECT count(*), min(created_at) FROM outbox WHERE id <= %s"
 _DROP = "SELECT drop_chunks('readings', newer_than => %s::timestamptz, older_than => %s::timestamptz)"
 _DELETE = "DELETE FROM readings WHERE series_id = ANY (%s) AND ts >= %s AND ts < %s"
+_TABLES = """
+    SELECT chunk_schema, chunk_name FROM timescaledb_information.chunks
+    WHERE hypertable_schema = 'public' AND hypertable_name = 'readings'
+      AND range_start >= %s AND range_end <= %s
+"""
+_MORE = """
+    SELECT r.series_id, r.stored, coalesce(noted.readings, 0)
+    FROM (
+        SELECT series_id, count(*) AS stored FROM readings
+        WHERE ts >= %(begins)s AND ts < %(ends)s
+          AND (%(series)s::int[] IS NULL OR series_id = ANY (%(series)s))
+        GROUP BY series_id
+    ) AS r
+    LEFT JOIN series_policies AS p USING (series_id)
+    LEFT JOIN (
+        SELECT each.series_id, max(each.readings) AS readings
+        FROM archive_files AS f
+        CROSS JOIN LATERAL unnest(f.series_ids, f.counts) AS each (series_id, readings)
+        WHERE f.begins <= %(begins)s AND f.ends >= %(ends)s
+        GROUP BY 1
+    ) AS noted USING (series_id)
+    WHERE p.archived IS DISTINCT FROM false AND r.stored > coalesce(noted.readings, 0)
+    ORDER BY r.series_id LIMIT 1
+"""
 
 
 class Held(Exception):  # noqa: N818 - reads as what happened
@@ -46,11 +71,36 @@ class Outbox:
             time.sleep(LOOK_EVERY_S)
 
 
+def require_archived(session: Connection, chunk: Chunk, series: list[int] | None = None) -> None:
+    """Count what is to be dropped of a chunk again; None stands for all series.
+
+    Raises Held where more is stored than its files note. Less is what a run left that was ended.
+    """
+    asked = {"begins": timestamp(chunk.begins_us), "ends": timestamp(chunk.ends_us), "series": series}
+    for series_id, stored, noted in session.execute(_MORE, asked):
+        raise Held(
+            f"{stored:,} readings of series {series_id} are stored, and its archive has {noted:,}: "
+            "something else than a worker stored them after the day was given up"
+        )
+
+
+def _lock_rows(session: Connection, chunk: Chunk) -> None:
+    """Let nobody store readings in a chunk until the transaction ends; all may read it."""
+    for name in session.execute(_TABLES, (timestamp(chunk.begins_us), timestamp(chunk.ends_us))).fetchall():
+        session.execute(SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(Identifier(*name)))
+
+
 def drop_chunk(session: Connection, chunk: Chunk) -> None:
-    """Drop a chunk of which all is given up. Raises Held where others use the table for too long."""
+    """Drop a chunk of which all is given up. Raises Held.
+
+    It is held where more is stored than was archived, and where others use the table for too long.
+    """
     try:
         with session.transaction():
             session.execute(f"SET LOCAL lock_timeout TO '{LOCK_WAIT}'")
+            # Counted before the table is locked as a whole: flushes go on meanwhile.
+            _lock_rows(session, chunk)
+            require_archived(session, chunk)
             # Flushes and queries that are under way end first; with the chunk's locks alone both might wait.
             session.execute("LOCK TABLE ONLY readings IN ACCESS EXCLUSIVE MODE")
             session.execute(_DROP, (timestamp(chunk.begins_us), timestamp(chunk.ends_us)))
@@ -61,8 +111,16 @@ def drop_chunk(session: Connection, chunk: Chunk) -> None:
 def delete_readings(session: Connection, chunk: Chunk, counts: Mapping[int, int]) -> Iterator[int]:
     """Delete the readings that some series have in a chunk, bit by bit; yield how many are gone each time.
 
-    Each bit is a transaction of its own. ``counts`` are how many there are.
+    Each bit is a transaction of its own. ``counts`` are how many there are. Raises Held where more of
+    these series is stored than was archived, or is deleted than was counted.
     """
+    require_archived(session, chunk, list(counts))
+    gone = 0
     for series, times in slices(chunk, counts, ROWS_AT_ONCE):
         between = timestamp(times.begins_us), timestamp(times.ends_us)
-        yield session.execute(_DELETE, (series, *between)).rowcount
+        with session.transaction():
+            deleted = session.execute(_DELETE, (series, *between)).rowcount
+            gone += deleted
+            if gone > sum(counts.values()):
+                raise Held("readings are stored while they are deleted, by something else than a worker")
+        yield deleted

@@ -12,10 +12,11 @@ import numpy as np
 import psycopg
 import pytest
 
-from jobs.archive.chunks import Connection
-from jobs.archive.manifest import Choice, check_file, list_files
+from jobs.archive.chunks import Chunk, Connection
+from jobs.archive.manifest import Choice, File, check_file, list_files
 from jobs.archive.parquet import Names, Readings, write_readings
 from jobs.archive.restore import Restored, restore
+from jobs.archive.store import archive
 from jobs.archive.target import ArchiveError, Target
 from jobs.retention.policies import Policy, set_policy
 from jobs.retention.run import Report, open_session, plan, run
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.stack
 RETENTION = PROJECT_ROOT / "docs" / "retention.md"
 DAYS = 4
 BEGIN_US = begin_us(START_US, DAY_US)
+STORE = "INSERT INTO readings (series_id, ts, value, quality) VALUES (%s, %s, 7, 0)"
 NOW = timestamp(BEGIN_US + DAYS * DAY_US) + timedelta(hours=1)
 
 
@@ -227,6 +229,58 @@ def test_one_flipped_byte_is_found_and_nothing_is_dropped_for_it(owner: Connecti
     with pytest.raises(ArchiveError, match="is damaged"):
         run(owner, target, NOW)
     assert stored(owner) == before
+
+
+def test_a_file_is_never_overwritten_not_even_one_that_nothing_notes(
+    owner: Connection, writer: Connection, tmp_path: Path
+) -> None:
+    target = Target(str(tmp_path))
+    run(owner, target, NOW)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    owner.execute("TRUNCATE archive_files")
+    owner.execute(
+        "INSERT INTO readings (series_id, ts, value, quality) VALUES (1, %s, 7, 0)", (timestamp(BEGIN_US),)
+    )
+    assert len(days_dropped(run(owner, target, NOW))) == 1
+    assert len(list(tmp_path.rglob("*.parquet"))) == len(files) + 1
+    assert all(path.read_bytes() == whole for path, whole in files.items())
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_readings_that_no_file_has_are_held_though_their_series_is_archived(
+    whole: bool, owner: Connection, tmp_path: Path
+) -> None:
+    target = Target(str(tmp_path))
+    set_policy(owner, Policy("*", "*", 2 if whole else 30, None))
+    set_policy(owner, Policy("other", "*", 2, None))
+    run(owner, target, NOW, drop=False)
+    owner.execute(
+        "INSERT INTO readings (series_id, ts, value, quality) VALUES (3, %s, 7, 0)", (timestamp(BEGIN_US),)
+    )
+    before = stored(owner)
+    report = run(owner, target, NOW)
+    assert report.chunks[0].whole == whole
+    assert "readings of series 3 are stored, and its archive has" in report.chunks[0].held
+    assert of_days(stored(owner), 0, 1) == of_days(before, 0, 1)
+    assert len(days_dropped(report)) == 1, "the others go on"
+
+
+def test_readings_that_come_between_counting_and_dropping_are_held(
+    owner: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def archive_and_store_more(
+        session: Connection, target: Target, tenant: str, chunk: Chunk, counts: dict[int, int]
+    ) -> File:
+        file = archive(session, target, tenant, chunk, counts)
+        session.execute(
+            STORE,
+            (min(counts), timestamp(chunk.begins_us)),
+        )
+        return file
+
+    monkeypatch.setattr("jobs.retention.run.archive", archive_and_store_more)
+    report = run(owner, Target(str(tmp_path)), NOW)
+    assert ["are stored, and its archive has" in each.held for each in report.chunks] == [True, True]
 
 
 def test_a_file_that_is_not_what_was_given_is_found_before_anything_is_dropped(

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import pytest
 
-from jobs.archive.target import UNFINISHED, ArchiveError, Target, needed
+from jobs.archive.target import ArchiveError, Target, needed
 
 
 def words(text: bytes, error: BaseException | None = None) -> object:
@@ -20,24 +20,27 @@ def words(text: bytes, error: BaseException | None = None) -> object:
 
 
 @pytest.mark.parametrize("kind", ["directory", "memory"])
-def test_a_file_is_there_as_a_whole_and_can_be_replaced(kind: str, tmp_path: Path) -> None:
+def test_a_file_is_there_as_a_whole_and_replaces_none_but_its_like(kind: str, tmp_path: Path) -> None:
     target = Target(str(tmp_path) if kind == "directory" else "memory://archive")
-    for text in (b"one", b"another"):
-        target.write("acme/2026/day.parquet", words(text))  # type: ignore[arg-type]
-        with target.open("acme/2026/day.parquet") as file:
+    texts = (b"one", b"another", b"one")
+    files = [target.write("acme/2026/day.parquet", words(text)) for text in texts]  # type: ignore[arg-type]
+    assert files[0] == files[2] != files[1]
+    for text, (path, digest) in zip(texts, files, strict=True):
+        with target.open(path) as file:
             assert file.read() == text
-        assert target.size("acme/2026/day.parquet") == len(text)
-    assert target.sha256("acme/2026/day.parquet").startswith("ae448ac86c4e8e4dec645729708ef41873ae79c6")
+        assert target.size(path) == len(text)
+        assert target.sha256(path) == digest
+    assert files[1][0] == "acme/2026/day-ae448ac86c4e8e4d.parquet"
 
 
 def test_what_fails_leaves_the_file_of_before_and_nothing_beside_it(tmp_path: Path) -> None:
     target = Target(str(tmp_path))
-    target.write("day.parquet", words(b"one"))  # type: ignore[arg-type]
+    path, _ = target.write("day.parquet", words(b"one"))  # type: ignore[arg-type]
     full = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(ArchiveError, match=r"the archive is full: .*day\.parquet cannot be written"):
         target.write("day.parquet", words(b"two", full))  # type: ignore[arg-type]
-    assert (tmp_path / "day.parquet").read_bytes() == b"one"
-    assert not (tmp_path / f"day.parquet{UNFINISHED}").exists()
+    assert [each.name for each in tmp_path.iterdir()] == [path]
+    assert (tmp_path / path).read_bytes() == b"one"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
