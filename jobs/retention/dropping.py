@@ -11,7 +11,8 @@ from psycopg.sql import SQL, Identifier
 from jobs.archive.chunks import Chunk, Connection, slices
 from sinks.timescale.times import timestamp
 
-LOCK_WAIT = "10s"
+LOCK_WAIT = "1s"
+"""Flushes wait for as long, where a query uses the table."""
 ROWS_AT_ONCE = 50_000
 DELIVERY_S = 10.0
 LOOK_EVERY_S = 0.2
@@ -90,11 +91,37 @@ def _lock_rows(session: Connection, chunk: Chunk) -> None:
         session.execute(SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(Identifier(*name)))
 
 
-def drop_chunk(session: Connection, chunk: Chunk) -> None:
+class Turn:
+    """Takes tables as a whole: briefly, as all others wait meanwhile, and never again once it was refused."""
+
+    def __init__(self, session: Connection) -> None:
+        self._session = session
+        self._refused = ""
+
+    def require(self) -> None:
+        """Raise Held where a table was refused before."""
+        if self._refused:
+            raise Held(self._refused)
+
+    def take(self, table: str) -> None:
+        """Lock a table for the transaction that is open. Raises Held where others use it for too long."""
+        self.require()
+        try:
+            self._session.execute(f"SET LOCAL lock_timeout TO '{LOCK_WAIT}'")
+            self._session.execute(
+                SQL("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE").format(Identifier(table))
+            )
+        except errors.LockNotAvailable as error:
+            self._refused = f"a query or a flush has used table {table} for a second"
+            raise Held(self._refused) from error
+
+
+def drop_chunk(session: Connection, chunk: Chunk, turn: Turn) -> None:
     """Drop a chunk of which all is given up. Raises Held.
 
     It is held where more is stored than was archived, and where others use the table for too long.
     """
+    turn.require()
     try:
         with session.transaction():
             session.execute(f"SET LOCAL lock_timeout TO '{LOCK_WAIT}'")
@@ -102,10 +129,10 @@ def drop_chunk(session: Connection, chunk: Chunk) -> None:
             _lock_rows(session, chunk)
             require_archived(session, chunk)
             # Flushes and queries that are under way end first; with the chunk's locks alone both might wait.
-            session.execute("LOCK TABLE ONLY readings IN ACCESS EXCLUSIVE MODE")
+            turn.take("readings")
             session.execute(_DROP, (timestamp(chunk.begins_us), timestamp(chunk.ends_us)))
     except errors.LockNotAvailable as error:
-        raise Held("a query or a flush has used table readings for ten seconds") from error
+        raise Held("somebody has used it for a second") from error
 
 
 def delete_readings(session: Connection, chunk: Chunk, counts: Mapping[int, int]) -> Iterator[int]:

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from psycopg import errors
 from psycopg.sql import SQL, Identifier
 
 from jobs.archive.chunks import Connection
-from jobs.retention.dropping import LOCK_WAIT, Held
+from jobs.retention.dropping import Turn
 from sinks.timescale.rollups import read_levels
 
 SERIES_AT_ONCE = 200
@@ -58,7 +57,7 @@ class Dropped(NamedTuple):
     rows: int = 0
 
 
-def drop_rollups(session: Connection, now: datetime) -> Iterator[Dropped]:
+def drop_rollups(session: Connection, now: datetime, turn: Turn) -> Iterator[Dropped]:
     """Drop what policies do not keep, level by level from the lowest on. Raises Held.
 
     A wider level is never gone where a narrower one is there: nothing is computed from what is left.
@@ -67,7 +66,7 @@ def drop_rollups(session: Connection, now: datetime) -> Iterator[Dropped]:
     levels = read_levels(session)
     if everywhere is not None:
         for level in levels:
-            yield Dropped(level.name, chunks=_drop_chunks(session, level.table, everywhere))
+            yield Dropped(level.name, chunks=_drop_chunks(session, level.table, everywhere, turn))
     of_some = session.execute(_WANTED_OF_SOME, {"now": now, "everywhere": everywhere}).fetchall()
     for until, since, series in of_some:
         for start in range(0, len(series), SERIES_AT_ONCE):
@@ -77,14 +76,10 @@ def drop_rollups(session: Connection, now: datetime) -> Iterator[Dropped]:
             session.execute(_DONE, {"series": some, "until": until})
 
 
-def _drop_chunks(session: Connection, table: str, until: datetime) -> int:
-    try:
-        with session.transaction():
-            session.execute(f"SET LOCAL lock_timeout TO '{LOCK_WAIT}'")
-            session.execute(SQL("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE").format(Identifier(table)))
-            ((chunks,),) = session.execute(_DROP, (table, until)).fetchall()
-    except errors.LockNotAvailable as error:
-        raise Held(f"a query or a flush has used table {table} for ten seconds") from error
+def _drop_chunks(session: Connection, table: str, until: datetime, turn: Turn) -> int:
+    with session.transaction():
+        turn.take(table)
+        ((chunks,),) = session.execute(_DROP, (table, until)).fetchall()
     return int(chunks)
 
 

@@ -16,8 +16,8 @@ import psycopg
 from jobs.archive.chunks import Chunk, Connection, list_chunks
 from jobs.archive.manifest import Choice, File, check_file, list_files
 from jobs.archive.store import archive
-from jobs.archive.target import Target
-from jobs.retention.dropping import Held, Outbox, delete_readings, drop_chunk
+from jobs.archive.target import ArchiveError, Target
+from jobs.retention.dropping import Held, Outbox, Turn, delete_readings, drop_chunk
 from jobs.retention.giving_up import GivenUp, Hold, give_up, given_up
 from jobs.retention.rollups import drop_rollups
 from sinks.timescale.times import timestamp
@@ -131,7 +131,7 @@ def run(
     report = Report(dry_run=False, holds=give_up(session, now))
     given = given_up(session)
     report.kept_from = given.everywhere
-    outbox = Outbox(session)
+    outbox, turn = Outbox(session), Turn(session)
     due = _due(session, given)
     watcher.begin(len(due))
     for chunk, series in due:
@@ -141,12 +141,12 @@ def run(
             try:
                 files = _archived(session, target, chunk, counts, now, outcome)
                 if drop:
-                    _drop(session, target, chunk, counts, files, outbox, outcome)
+                    _drop(session, target, chunk, counts, files, outbox, turn, outcome)
             except Held as reason:
                 outcome.held = str(reason)
         watcher.step(str(chunk))
     if drop:
-        _drop_rollups(session, now, report)
+        _drop_rollups(session, now, turn, report)
     return report
 
 
@@ -243,6 +243,7 @@ def _drop(
     counts: list[Counted],
     files: list[File],
     outbox: Outbox,
+    turn: Turn,
     outcome: Outcome,
 ) -> None:
     """Drop what is given up of a chunk, once all that is archived of it is as it was written. Raises Held."""
@@ -250,19 +251,26 @@ def _drop(
         raise Held(_NO_ARCHIVE)
     for file in files:
         if target is not None:
-            check_file(target, file)
+            _check(target, file)
     outbox.require_delivered()
     if outcome.whole:
-        drop_chunk(session, chunk)
+        drop_chunk(session, chunk, turn)
         outcome.dropped = outcome.readings
         return
     for gone in delete_readings(session, chunk, {each.series_id: each.readings for each in counts}):
         outcome.dropped += gone
 
 
-def _drop_rollups(session: Connection, now: datetime, report: Report) -> None:
+def _check(target: Target, file: File) -> None:
     try:
-        for level, chunks, rows in drop_rollups(session, now):
+        check_file(target, file)
+    except ArchiveError as error:
+        raise Held(str(error)) from error
+
+
+def _drop_rollups(session: Connection, now: datetime, turn: Turn, report: Report) -> None:
+    try:
+        for level, chunks, rows in drop_rollups(session, now, turn):
             report.rollup_chunks[level] = report.rollup_chunks.get(level, 0) + chunks
             report.rollup_rows[level] = report.rollup_rows.get(level, 0) + rows
     except Held as reason:
