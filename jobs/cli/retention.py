@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 FOREVER = "forever"
+MOST_REASONS = 5
 
 
 def days(text: str) -> int | None:
@@ -71,7 +72,7 @@ def show(as_json: JsonFlag = False) -> None:
     typer.echo(
         f"readings are kept from {given.everywhere:%F} on" if given.everywhere else "all readings are kept"
     )
-    for hold in holds[:5]:
+    for hold in holds[:MOST_REASONS]:
         typer.echo(
             f"nothing from {hold.kept_from:%F} on is given up" if hold.kept_from else "nothing is given up",
             nl=False,
@@ -167,7 +168,7 @@ def carry_out(*, drop: bool, dry_run: bool, as_json: bool) -> None:
         print_json(report.document())
     else:
         _show(report)
-    if report.held or any(outcome.held for outcome in report.chunks):
+    if report.held or report.not_given_up or any(outcome.held for outcome in report.chunks):
         raise typer.Exit(1)
 
 
@@ -184,9 +185,8 @@ def _show(report: Report) -> None:
     would = "would be " if report.dry_run else ""
     kept = f"{report.kept_from:%F} on" if report.kept_from else "ever"
     typer.echo(f"readings {'would be' if report.dry_run else 'are'} kept from {kept}")
-    for hold in report.holds:
-        if hold.kept_from is None or hold.kept_from == report.kept_from:
-            typer.echo(f"  not later: {hold.reason}")
+    for reason in report.not_given_up[:MOST_REASONS]:
+        typer.echo(f"  held, though policies keep less: {reason}")
     for each in report.chunks:
         what = "the chunk" if each.whole else "rows of it"
         done = (

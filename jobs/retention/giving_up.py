@@ -54,6 +54,15 @@ _RAISE_SOME = """
     )
     SELECT coalesce(array_agg(series_id), '{}') FROM raised
 """
+_BEYOND = """
+    SELECT greatest(
+        (SELECT %(wanted)s::timestamptz FROM raw_retention WHERE kept_from < %(wanted)s::timestamptz),
+        (
+            SELECT max(w.kept_from) FROM wanted_of_some AS w LEFT JOIN series_retention AS s USING (series_id)
+            WHERE w.kept_from > greatest(s.kept_from, (SELECT kept_from FROM raw_retention))
+        )
+    )
+"""
 _NOTE = "UPDATE raw_retention SET raised = raised + 1"
 _FENCE = """
     UPDATE progress AS p SET epoch = p.epoch + 1
@@ -76,6 +85,19 @@ class Hold(NamedTuple):
     reason: str
 
 
+class Limits(NamedTuple):
+    """All holds, and from when on readings would be kept without them; None: they change nothing."""
+
+    holds: list[Hold]
+    wanted: datetime | None
+
+    def reasons(self, chunks: list[Chunk]) -> list[str]:
+        """Return why chunks are not given up, of those that ``chunks`` has and policies do not keep."""
+        if self.wanted is None or not any(timestamp(chunk.ends_us) <= self.wanted for chunk in chunks):
+            return []
+        return [hold.reason for hold in self.holds if hold.kept_from is None or hold.kept_from < self.wanted]
+
+
 class GivenUp(NamedTuple):
     """From when on the readings of all series are kept (None: all of them), and of some from later on."""
 
@@ -90,8 +112,8 @@ class GivenUp(NamedTuple):
         return sorted(number for kept_from, series in self.later if kept_from >= ends for number in series)
 
 
-def give_up(session: Connection, now: datetime, *, dry_run: bool = False) -> list[Hold]:
-    """Raise what says from when on readings are kept as far as policies and holds allow; return the holds.
+def give_up(session: Connection, now: datetime, *, dry_run: bool = False) -> Limits:
+    """Raise what says from when on readings are kept as far as policies and holds allow; return the limits.
 
     In one transaction, for which no flush is stored. Of series that are kept for less time than all others,
     the owners of their partitions claim them again. A dry run leaves the rolling back to its caller, and
@@ -108,6 +130,7 @@ def give_up(session: Connection, now: datetime, *, dry_run: bool = False) -> lis
             if wanted is not None:
                 session.execute(_RAISE, {"wanted": wanted, "limit": limit})
             ((raised,),) = session.execute(_RAISE_SOME, {"limit": limit}).fetchall()
+            ((beyond,),) = session.execute(_BEYOND, {"wanted": wanted}).fetchall()
             if raised:
                 session.execute(_NOTE)
             if raised and not dry_run:
@@ -117,7 +140,7 @@ def give_up(session: Connection, now: datetime, *, dry_run: bool = False) -> lis
             "a transaction holds the progress of the workers for too long",
             hint='Nothing was given up. See "Lag grows" in docs/runbook.md, then run it again.',
         ) from error
-    return holds
+    return Limits(holds, beyond)
 
 
 def list_holds(session: Connection) -> list[Hold]:

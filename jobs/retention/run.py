@@ -18,7 +18,7 @@ from jobs.archive.manifest import Choice, File, check_file, list_files
 from jobs.archive.store import archive
 from jobs.archive.target import ArchiveError, Target
 from jobs.retention.dropping import Held, Outbox, Turn, delete_readings, drop_chunk
-from jobs.retention.giving_up import GivenUp, Hold, give_up, given_up
+from jobs.retention.giving_up import GivenUp, Hold, Limits, give_up, given_up
 from jobs.retention.rollups import drop_rollups
 from sinks.timescale.times import timestamp
 from streams.errors import UserError
@@ -72,11 +72,12 @@ class Outcome:
 
 @dataclass(slots=True)
 class Report:
-    """What a run did, or would do."""
+    """What a run did, or would do. ``not_given_up``: why chunks are kept that policies do not keep."""
 
     dry_run: bool
     kept_from: datetime | None = None
     holds: list[Hold] = field(default_factory=list)
+    not_given_up: list[str] = field(default_factory=list)
     chunks: list[Outcome] = field(default_factory=list)
     rollup_chunks: dict[str, int] = field(default_factory=dict)
     rollup_rows: dict[str, int] = field(default_factory=dict)
@@ -128,9 +129,7 @@ def run(
     archive cannot be written: what was done before stays done.
     """
     watcher = watcher or Watcher()
-    report = Report(dry_run=False, holds=give_up(session, now))
-    given = given_up(session)
-    report.kept_from = given.everywhere
+    report, given = _begin(session, give_up(session, now), dry_run=False)
     outbox, turn = Outbox(session), Turn(session)
     due = _due(session, given)
     watcher.begin(len(due))
@@ -153,9 +152,7 @@ def run(
 def plan(session: Connection, now: datetime, *, archive_known: bool) -> Report:
     """Return what a run would do; changes nothing."""
     with session.transaction(force_rollback=True):
-        report = Report(dry_run=True, holds=give_up(session, now, dry_run=True))
-        given = given_up(session)
-        report.kept_from = given.everywhere
+        report, given = _begin(session, give_up(session, now, dry_run=True), dry_run=True)
         for chunk, series in _due(session, given):
             outcome, counts = _outcome(session, chunk, series)
             if counts or outcome.whole:
@@ -172,6 +169,12 @@ def plan(session: Connection, now: datetime, *, archive_known: bool) -> Report:
 _NO_ARCHIVE = (
     "not archived: name an archive_url, or streamgauge retention set --no-archive for what may be lost"
 )
+
+
+def _begin(session: Connection, limits: Limits, *, dry_run: bool) -> tuple[Report, GivenUp]:
+    given = given_up(session)
+    kept = [chunk for chunk in list_chunks(session) if given.of(chunk) is not None]
+    return Report(dry_run, given.everywhere, limits.holds, limits.reasons(kept)), given
 
 
 def _due(session: Connection, given: GivenUp) -> list[tuple[Chunk, list[int] | None]]:

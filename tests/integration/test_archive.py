@@ -106,6 +106,7 @@ def test_what_is_older_is_archived_and_dropped_and_all_else_stays(
         (tenant, day) for tenant in ("default", "other") for day in days_dropped(report)
     }
     assert misrolled(database) == {}
+    assert report.not_given_up == planned.not_given_up == []
     assert run(owner, target, NOW).chunks == [], "the second run has nothing to do"
     assert len(list_files(owner, Choice())) == len(files)
     assert report.rollup_chunks["1m"] == 1, "of the day that is older than rollups are kept"
@@ -186,6 +187,7 @@ def test_a_day_that_a_worker_needs_is_held(
     report = run(owner, Target(str(tmp_path)), NOW)
     owner.execute("UPDATE rollup_levels SET unmarked_before = NULL")
     assert any(said in hold.reason for hold in report.holds)
+    assert any(said in reason for reason in report.not_given_up)
     assert stored(owner) == of_days(before, 0 if "level" in because else 1, DAYS)
 
 

@@ -19,9 +19,11 @@ from jobs.archive.target import Target
 from jobs.cli.main import app
 from jobs.retention.policies import Policy, set_policy
 from jobs.retention.run import open_session, run
+from sinks.timescale.times import timestamp
+from streams.core.levels import DAY_US
 from streams.errors import UserError
 from tests.integration.rollups import History, misrolled
-from tests.integration.test_archive import NOW, history, levels, of_days, stored
+from tests.integration.test_archive import BEGIN_US, NOW, history, levels, of_days, stored
 
 pytestmark = pytest.mark.stack
 
@@ -114,6 +116,14 @@ def test_the_verbs_archive_drop_verify_and_restore(history: History, database: s
     refused = streamgauge(database, "", "retention", "set", "--raw", "9", "--rollups", "8", expect=1)
     assert "rollups are computed again while there are readings" in refused
     assert "name an archive_url" in streamgauge(database, "", "retention", "run", "--dry-run", expect=1)
+    with open_session(database) as owner:
+        owner.execute("UPDATE progress SET released_to = %s", (timestamp(BEGIN_US),))
+    for dry in (["--dry-run"], []):
+        stuck = streamgauge(database, tmp_path, "retention", "run", *dry, expect=1)
+        assert "held, though policies keep less: readings/0 has come to" in stuck
+    with open_session(database) as owner:
+        assert stored(owner) == before
+        owner.execute("UPDATE progress SET released_to = %s", (timestamp(BEGIN_US + 4 * DAY_US),))
     assert json.loads(streamgauge(database, tmp_path, "archive", "run", "--json"))["chunks"][0]["archived"]
     assert "files are as they were written" in streamgauge(database, tmp_path, "archive", "verify")
     report = json.loads(streamgauge(database, tmp_path, "retention", "run", "--json"))
