@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import blake2s
 from typing import Any
@@ -19,38 +19,44 @@ from sinks.timescale.times import timestamp
 
 MAX_DIRECTORY_CHARS = 200
 
-_COLUMNS = """
-    id, path, tenant, begins, ends, series_ids, readings, first_ts, last_ts, lowest, highest, bytes, sha256,
-    archived_at, restored_until
+_ENTRY = """
+    id, path, tenant, begins, ends, cardinality(series_ids) AS series, readings, first_ts, last_ts, lowest,
+    highest, bytes, sha256, archived_at, restored_until
 """
+_FILE = f"{_ENTRY}, series_ids"
 _CHOSEN = """
     (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
     AND (%(since)s::timestamptz IS NULL OR ends > %(since)s)
     AND (%(until)s::timestamptz IS NULL OR begins < %(until)s)
 """
-_LIST = f"SELECT {_COLUMNS} FROM archive_files WHERE {_CHOSEN} ORDER BY begins, tenant, id"
+_CHOOSE = f"FROM archive_files WHERE {_CHOSEN} ORDER BY begins, tenant, id"
+_ENTRIES = f"SELECT {_ENTRY} {_CHOOSE}"
+_FILES = f"SELECT {_FILE} {_CHOOSE}"
 _ADD = f"""
     INSERT INTO archive_files
         (path, tenant, begins, ends, series_ids, counts, readings, first_ts, last_ts, lowest, highest, bytes,
          sha256)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-    RETURNING {_COLUMNS}
+    RETURNING {_FILE}
 """
 _HOLD = """
     UPDATE archive_files SET restored_until = greatest(restored_until, %s) WHERE id = %s
 """
+_RELEASE = f"""
+    UPDATE archive_files SET restored_until = %(at)s WHERE {_CHOSEN} AND restored_until > %(at)s
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """One file of the archive, a row of table ``archive_files``."""
+class Entry:
+    """One file of the archive, a row of table ``archive_files``; ``series`` is how many it has."""
 
     id: int
     path: str
     tenant: str
     begins: datetime
     ends: datetime
-    series_ids: list[int]
+    series: int
     readings: int
     first_ts: datetime
     last_ts: datetime
@@ -62,9 +68,15 @@ class File:
     restored_until: datetime | None
 
     def document(self) -> dict[str, Any]:
-        """Return it as what JSON can hold, without the numbers of its series."""
-        named = {name: getattr(self, name) for name in type(self).__dataclass_fields__}
-        return {**named, "series_ids": len(self.series_ids)}
+        """Return it as what JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class File(Entry):
+    """A file with the numbers of all its series, of which there may be very many."""
+
+    series_ids: list[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +88,16 @@ class Choice:
     until: datetime | None = None
 
 
+def list_entries(session: Connection, choice: Choice) -> list[Entry]:
+    """Return the chosen files without the numbers of their series, the earliest chunk first."""
+    with session.cursor(row_factory=class_row(Entry)) as cursor:
+        return cursor.execute(_ENTRIES, asdict(choice)).fetchall()
+
+
 def list_files(session: Connection, choice: Choice) -> list[File]:
-    """Return the chosen files, the earliest chunk first."""
-    asked = {"tenant": choice.tenant, "since": choice.since, "until": choice.until}
+    """Return the chosen files, the earliest chunk first; meant for those of a chunk."""
     with session.cursor(row_factory=class_row(File)) as cursor:
-        return cursor.execute(_LIST, asked).fetchall()
+        return cursor.execute(_FILES, asdict(choice)).fetchall()
 
 
 def path_of(tenant: str, chunk: Chunk) -> str:
@@ -138,12 +155,17 @@ def add_file(
     return added
 
 
-def hold_file(session: Connection, file: File, until: datetime) -> None:
+def hold_file(session: Connection, file: Entry, until: datetime) -> None:
     """Note that a file's readings are restored, and are not to be dropped again before ``until``."""
     session.execute(_HOLD, (until, file.id))
 
 
-def check_file(target: Target, file: File) -> None:
+def release_files(session: Connection, choice: Choice, at: datetime) -> int:
+    """Have what is restored of the chosen files be kept no longer than ``at``; return of how many files."""
+    return session.execute(_RELEASE, {**asdict(choice), "at": at}).rowcount
+
+
+def check_file(target: Target, file: Entry) -> None:
     """Compare a file with what was written. Raises ArchiveError where a byte of it is another."""
     size = target.size(file.path)
     if size != file.bytes:
@@ -153,7 +175,7 @@ def check_file(target: Target, file: File) -> None:
         raise damaged(target, file, f"its SHA-256 is {found}, and was {file.sha256}")
 
 
-def damaged(target: Target, file: File, how: str) -> ArchiveError:
+def damaged(target: Target, file: Entry, how: str) -> ArchiveError:
     """Return the error that says how a file is not what was written."""
     return ArchiveError(
         f"{target.where(file.path)} is damaged: {how}",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jobs.archive.chunks import Connection
-from jobs.archive.manifest import File, check_file, hold_file
+from jobs.archive.manifest import Entry, check_file, hold_file
 from jobs.archive.parquet import Readings, read_names, read_readings
 from jobs.archive.target import ArchiveError, Target
 from sinks.protocols import Partition
@@ -38,7 +38,7 @@ class Restored(NamedTuple):
 def restore(
     session: Connection,
     target: Target,
-    file: File,
+    file: Entry,
     until: datetime,
 ) -> Restored:
     """Store the readings of a file again, and keep them until a time at least.
@@ -71,12 +71,12 @@ def _given_up(session: Connection, readings: Readings) -> Bools:
     return (time_us < kept_from_us(session)) | floors.are_above(series_id, time_us)
 
 
-def _groups(target: Target, file: File, numbers: dict[tuple[str, str], int]) -> Iterator[Readings]:
+def _groups(target: Target, file: Entry, numbers: dict[tuple[str, str], int]) -> Iterator[Readings]:
     with target.open(file.path) as opened:
         yield from read_readings(opened, numbers)
 
 
-def _numbers(session: Connection, target: Target, file: File) -> dict[tuple[str, str], int]:
+def _numbers(session: Connection, target: Target, file: Entry) -> dict[tuple[str, str], int]:
     with target.open(file.path) as opened:
         names = read_names(opened)
     sources, metrics = ([name[part] for name in names] for part in (0, 1))

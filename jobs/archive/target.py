@@ -11,7 +11,10 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+import psycopg
+
 from streams.errors import UserError
+from streams.masking import MASK, mask_secrets
 
 AT_ONCE_BYTES = 1 << 20
 UNFINISHED = ".unfinished"
@@ -53,8 +56,8 @@ class Target:
         )
 
     def where(self, path: str) -> str:
-        """Return the whole address of a file, as people look for it."""
-        return f"{self.url.rstrip('/')}/{path}"
+        """Return the whole address of a file, as people look for it, without passwords."""
+        return f"{mask_secrets(self.url).rstrip('/')}/{path}"
 
     def write(self, path: str, fill: Callable[[BinaryIO], None]) -> tuple[str, str]:
         """Have ``fill`` write a file; return its path and SHA-256 once all of it is on the disk.
@@ -63,7 +66,7 @@ class Target:
         """
         unfinished = self._whole(path) + UNFINISHED
         with self._explained("written", path):
-            self._files.makedirs(str(PurePosixPath(unfinished).parent), exist_ok=True)
+            self._make_directory(str(PurePosixPath(unfinished).parent))
             try:
                 with self._files.open(unfinished, "wb") as file:
                     fill(file)
@@ -107,24 +110,47 @@ class Target:
             self._files.mv(old, new)
             return
         Path(old).replace(new)
-        directory = os.open(Path(new).parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync_directory(Path(new).parent)
+
+    def _make_directory(self, directory: str) -> None:
+        if not self._is_local:
+            self._files.makedirs(directory, exist_ok=True)
+            return
+        path = Path(directory)
+        made = [each for each in (path, *path.parents) if not each.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+        # A directory is there after a power cut once the one above it, which names it, is on the disk.
+        for each in reversed(made):
+            _sync_directory(each.parent)
+
+    def _without_secrets(self, text: str) -> str:
+        # Backends may name a path with all that stood behind the scheme.
+        credentials = self.url.partition("://")[2].rpartition("@")[0]
+        text = mask_secrets(text)
+        return text.replace(credentials, MASK) if ":" in credentials else text
 
     @contextmanager
     def _explained(self, done: str, path: str = "") -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError, ImportError) as error:
-            where = self.where(path) if path else self.url
+        except (UserError, psycopg.Error):  # what is written is read from the database meanwhile
+            raise
+        except Exception as error:  # each backend of fsspec has errors of its own
+            where = self.where(path) if path else mask_secrets(self.url)
             if isinstance(error, OSError) and error.errno in _FULL:
                 raise ArchiveError(
                     f"the archive is full: {where} cannot be {done} ({error.strerror})",
                     hint="Give it space, then run it again. Nothing was dropped that is not in the archive.",
                 ) from error
             raise ArchiveError(
-                f"{where} cannot be {done}: {error}",
+                f"{where} cannot be {done}: {self._without_secrets(str(error)) or type(error).__name__}",
                 hint="Look at archive_url and at who may write there, then run it again.",
             ) from error
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

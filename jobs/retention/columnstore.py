@@ -5,11 +5,17 @@ Source: https://docs.timescale.com/api/latest/hypercore/
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
+
+from psycopg import errors
 
 from jobs.archive.chunks import Connection
 
+log = logging.getLogger(__name__)
+
 COMMUNITY = "timescale"
+LOCK_WAIT = "1s"
 
 _EDITION = "SELECT current_setting('timescaledb.license', true)"
 # A series' readings lie together and in order of time, which is how they are asked for, and corrected.
@@ -40,7 +46,8 @@ def is_community(session: Connection) -> bool:
 def keep_compressed(session: Connection, after_days: int) -> bool:
     """Have the server compress chunks that are older; return whether something changed.
 
-    Where the edition does not compress nothing is done. Raises ``psycopg.Error``.
+    Where the edition does not compress nothing is done. While others use the table it is left to the next
+    run, with a warning. Raises ``psycopg.Error``.
     """
     if not is_community(session):
         return False
@@ -49,8 +56,19 @@ def keep_compressed(session: Connection, after_days: int) -> bool:
     known = [row[0] for row in session.execute(_AFTER)]
     if enabled and known == [after]:
         return False
-    if not enabled:
-        session.execute(_ENABLE)
-    session.execute(_REMOVE)
-    session.execute(_ADD, (after,))
+    try:
+        with session.transaction():
+            # All flushes wait behind who waits for this table.
+            session.execute(f"SET LOCAL lock_timeout TO '{LOCK_WAIT}'")
+            if not enabled:
+                session.execute(_ENABLE)
+            session.execute(_REMOVE)
+            session.execute(_ADD, (after,))
+    except errors.LockNotAvailable:
+        log.warning(
+            "compression stays as it is: a query or a flush uses table readings for longer than %s; "
+            "the next run of retention tries again",
+            LOCK_WAIT,
+        )
+        return False
     return True

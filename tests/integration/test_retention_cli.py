@@ -130,13 +130,25 @@ def test_the_verbs_archive_drop_verify_and_restore(history: History, database: s
     dropped = sum(each["dropped"] for each in report["chunks"])
     files = json.loads(streamgauge(database, tmp_path, "archive", "list", "--json"))
     assert dropped == sum(file["readings"] for file in files) > 0
+    assert {(file["tenant"], file["series"]) for file in files} == {("default", 2), ("other", 1)}
+    assert all("series_ids" not in file for file in files), "of which there may be very many"
     with open_session(database) as owner:
         assert len(stored(owner)) == len(before) - dropped
         assert levels(owner) == rolled
-    came = json.loads(streamgauge(database, tmp_path, "archive", "restore", "--json"))
-    assert sum(each["restored"] for each in came) == dropped
+    assert "archive has no such" in streamgauge(
+        database, tmp_path, "archive", "restore", "--from", "2001-01-01", "--to", "2001-01-02", expect=1
+    )
+    restored = streamgauge(database, tmp_path, "archive", "restore", "--all")
+    assert restored.startswith(f"{dropped:,} readings of {len(files)} files, kept until ")
     with open_session(database) as owner:
         assert stored(owner) == before
+        assert all(held.restored_until for held in list_files(owner, Choice()))
+    assert "restored from the archive" in streamgauge(database, tmp_path, "retention", "run", expect=1)
+    released = json.loads(streamgauge(database, tmp_path, "archive", "release", "--all", "--json"))
+    assert released == {"released": len(files)}
+    streamgauge(database, tmp_path, "retention", "run")
+    with open_session(database) as owner:
+        assert len(stored(owner)) == len(before) - dropped
 
     path = tmp_path / files[0]["path"]
     whole = bytearray(path.read_bytes())
@@ -144,7 +156,7 @@ def test_the_verbs_archive_drop_verify_and_restore(history: History, database: s
     path.write_bytes(whole)
     wrong = streamgauge(database, tmp_path, "archive", "verify", expect=1)
     assert f"{path} is damaged" in wrong and f"{len(files) - 1} of {len(files)} files" in wrong
-    assert "is damaged" in streamgauge(database, tmp_path, "archive", "restore", expect=1)
+    assert "is damaged" in streamgauge(database, tmp_path, "archive", "restore", "--all", expect=1)
 
 
 FULL = """

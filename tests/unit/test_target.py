@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from pathlib import Path
 from typing import BinaryIO
 
+import psycopg
 import pytest
 
-from jobs.archive.target import ArchiveError, Target, needed
+from jobs.archive.target import UNFINISHED, ArchiveError, Target, needed
 
 
 def words(text: bytes, error: BaseException | None = None) -> object:
@@ -58,3 +60,51 @@ def test_what_is_not_installed_is_said_with_what_installs_it(monkeypatch: pytest
     with pytest.raises(ArchiveError, match="needs pyarrow, which is not installed") as raised:
         needed("pyarrow.parquet")
     assert "streamgauge[archive]" in raised.value.hint
+
+
+def test_each_directory_that_names_a_new_one_is_brought_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    true = os.fsync
+
+    def fsync(number: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{number}").readlink())
+        true(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    root = tmp_path / "archive"
+    target = Target(str(root))
+    target.write("acme/2026/one.parquet", words(b"one"))  # type: ignore[arg-type]
+    directory = root / "acme" / "2026"
+    assert synced[:3] == [tmp_path, root, root / "acme"]
+    assert synced[3:] == [directory / f"one.parquet{UNFINISHED}", directory]
+    synced.clear()
+    target.write("acme/2026/two.parquet", words(b"two"))  # type: ignore[arg-type]
+    assert synced == [directory / f"two.parquet{UNFINISHED}", directory]
+
+
+def test_an_error_that_only_the_backend_knows_is_explained(tmp_path: Path) -> None:
+    class NoCredentialsError(Exception):
+        """As botocore has it: of no class that others know."""
+
+    with pytest.raises(ArchiveError, match=r"day\.parquet cannot be written: NoCredentialsError") as raised:
+        Target(str(tmp_path)).write("day.parquet", words(b"one", NoCredentialsError()))  # type: ignore[arg-type]
+    assert "archive_url" in raised.value.hint
+
+
+def test_an_error_of_the_database_is_no_error_of_the_archive(tmp_path: Path) -> None:
+    lost = psycopg.OperationalError("the connection is lost")
+    with pytest.raises(psycopg.OperationalError):
+        Target(str(tmp_path)).write("day.parquet", words(b"one", lost))  # type: ignore[arg-type]
+
+
+def test_no_password_of_the_address_is_shown() -> None:
+    with pytest.raises(ArchiveError) as raised:
+        Target("nowhere://key:secret@bucket/x")
+    assert "nowhere://key:***@bucket/x cannot be reached" in str(raised.value)
+    target = Target("memory://key:secret@bucket")
+    assert target.where("day.parquet") == "memory://key:***@bucket/day.parquet"
+    with pytest.raises(ArchiveError) as raised:
+        target.sha256("day.parquet")
+    assert "secret" not in str(raised.value)
