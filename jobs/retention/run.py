@@ -5,7 +5,7 @@ It may be ended at any moment: each step is done or not, and the next run goes o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -18,7 +18,7 @@ from jobs.archive.manifest import Choice, File, check_file, list_files
 from jobs.archive.store import archive
 from jobs.archive.target import ArchiveError, Target
 from jobs.retention.dropping import Held, Outbox, Turn, delete_readings, drop_chunk
-from jobs.retention.giving_up import GivenUp, Hold, Limits, give_up, given_up
+from jobs.retention.giving_up import Hold, Limits, give_up, given_up
 from jobs.retention.rollups import drop_rollups
 from sinks.timescale.times import timestamp
 from streams.errors import UserError
@@ -41,7 +41,7 @@ _COUNTS = """
     LEFT JOIN series_policies AS p USING (series_id)
     ORDER BY r.series_id
 """
-_BYTES = "SELECT coalesce(sum(bytes), 0)::bigint FROM capacity_chunks WHERE begins = %s"
+_BYTES = "SELECT begins, sum(bytes)::bigint FROM capacity_chunks GROUP BY begins"
 
 
 class Counted(NamedTuple):
@@ -129,12 +129,12 @@ def run(
     archive cannot be written: what was done before stays done.
     """
     watcher = watcher or Watcher()
-    report, given = _begin(session, give_up(session, now), dry_run=False)
+    report, due = _begin(session, give_up(session, now), dry_run=False)
     outbox, turn = Outbox(session), Turn(session)
-    due = _due(session, given)
+    sizes = _sizes(session)
     watcher.begin(len(due))
     for chunk, series in due:
-        outcome, counts = _outcome(session, chunk, series)
+        outcome, counts = _outcome(session, chunk, series, sizes)
         if counts or outcome.whole:
             report.chunks.append(outcome)
             try:
@@ -152,13 +152,14 @@ def run(
 def plan(session: Connection, now: datetime, *, archive_known: bool) -> Report:
     """Return what a run would do; changes nothing."""
     with session.transaction(force_rollback=True):
-        report, given = _begin(session, give_up(session, now, dry_run=True), dry_run=True)
-        for chunk, series in _due(session, given):
-            outcome, counts = _outcome(session, chunk, series)
+        report, due = _begin(session, give_up(session, now, dry_run=True), dry_run=True)
+        sizes = _sizes(session)
+        for chunk, series in due:
+            outcome, counts = _outcome(session, chunk, series, sizes)
             if counts or outcome.whole:
                 report.chunks.append(outcome)
                 try:
-                    missing = _missing(session, chunk, counts, now)
+                    missing = _missing(counts, _files(session, chunk, counts, now))
                     if missing and not archive_known:
                         raise Held(_NO_ARCHIVE)
                 except Held as reason:
@@ -171,27 +172,35 @@ _NO_ARCHIVE = (
 )
 
 
-def _begin(session: Connection, limits: Limits, *, dry_run: bool) -> tuple[Report, GivenUp]:
+def _begin(
+    session: Connection, limits: Limits, *, dry_run: bool
+) -> tuple[Report, list[tuple[Chunk, list[int] | None]]]:
+    """Return a report to fill, and the chunks of which readings are given up with the series; None is all."""
     given = given_up(session)
-    kept = [chunk for chunk in list_chunks(session) if given.of(chunk) is not None]
-    return Report(dry_run, given.everywhere, limits.holds, limits.reasons(kept)), given
-
-
-def _due(session: Connection, given: GivenUp) -> list[tuple[Chunk, list[int] | None]]:
-    """Return the chunks of which readings are given up, and of which series; None stands for all."""
     chunks = [(chunk, given.of(chunk)) for chunk in list_chunks(session)]
-    return [(chunk, series) for chunk, series in chunks if series is None or series]
+    kept = [chunk for chunk, series in chunks if series is not None]
+    report = Report(dry_run, given.everywhere, limits.holds, limits.reasons(kept))
+    return report, [(chunk, series) for chunk, series in chunks if series is None or series]
 
 
-def _outcome(session: Connection, chunk: Chunk, series: list[int] | None) -> tuple[Outcome, list[Counted]]:
+def _sizes(session: Connection) -> dict[datetime, int]:
+    """Return the bytes of chunks by when they begin. To look at one costs as much as to look at all."""
+    return dict(session.execute(_BYTES).fetchall())
+
+
+def _outcome(
+    session: Connection, chunk: Chunk, series: list[int] | None, sizes: Mapping[datetime, int]
+) -> tuple[Outcome, list[Counted]]:
     between = {"begins": timestamp(chunk.begins_us), "ends": timestamp(chunk.ends_us), "series": series}
     counts = [Counted(*row) for row in session.execute(_COUNTS, between)]
-    ((size,),) = session.execute(_BYTES, (between["begins"],)).fetchall()
+    size = sizes.get(timestamp(chunk.begins_us), 0)
     return Outcome(str(chunk), series is None, sum(each.readings for each in counts), size), counts
 
 
-def _files(session: Connection, chunk: Chunk, now: datetime) -> list[File]:
-    """Return the files that have readings of all of a chunk. Raises Held where some are restored for now."""
+def _files(session: Connection, chunk: Chunk, counts: list[Counted], now: datetime) -> list[File]:
+    """Return the files that have readings of all of a chunk. Raises Held where it is not to be touched."""
+    if homeless := [each.series_id for each in counts if each.tenant is None]:
+        raise Held(f"it has readings of series {homeless[0]}, which is not in table series")
     begins, ends = timestamp(chunk.begins_us), timestamp(chunk.ends_us)
     files = list_files(session, Choice(since=begins, until=ends))
     restored = [each.restored_until for each in files if each.restored_until and each.restored_until > now]
@@ -200,13 +209,9 @@ def _files(session: Connection, chunk: Chunk, now: datetime) -> list[File]:
     return [each for each in files if each.begins <= begins and each.ends >= ends]
 
 
-def _missing(
-    session: Connection, chunk: Chunk, counts: list[Counted], now: datetime
-) -> dict[str, dict[int, int]]:
-    """Return by tenant how many readings of each series are to be archived and are not. Raises Held."""
-    if homeless := [each.series_id for each in counts if each.tenant is None]:
-        raise Held(f"it has readings of series {homeless[0]}, which is not in table series")
-    covered = {number for file in _files(session, chunk, now) for number in file.series_ids}
+def _missing(counts: list[Counted], files: list[File]) -> dict[str, dict[int, int]]:
+    """Return by tenant how many readings of each series are to be archived and are not."""
+    covered = {number for file in files for number in file.series_ids}
     missing: dict[str, dict[int, int]] = {}
     for series_id, tenant, archived, readings in counts:
         if archived and tenant is not None and series_id not in covered:
@@ -223,12 +228,8 @@ def _archived(
     outcome: Outcome,
 ) -> list[File]:
     """Archive what is to be; return the files of before, which are to be looked at again. Raises Held."""
-    missing = _missing(session, chunk, counts, now)
-    before = [
-        file
-        for file in _files(session, chunk, now)
-        if not {each.series_id for each in counts}.isdisjoint(file.series_ids)
-    ]
+    files = _files(session, chunk, counts, now)
+    missing = _missing(counts, files)
     if missing and target is None:
         raise Held(_NO_ARCHIVE)
     for tenant, of_tenant in sorted(missing.items()):
@@ -236,7 +237,8 @@ def _archived(
             file = archive(session, target, tenant, chunk, of_tenant)
             outcome.archived.append(file.path)
             outcome.archived_bytes += file.bytes
-    return before
+    asked = {each.series_id for each in counts}
+    return [file for file in files if not asked.isdisjoint(file.series_ids)]
 
 
 def _drop(
