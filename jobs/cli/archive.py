@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli.output import JsonFlag, console, examples, print_json
+from jobs.cli.output import DryRunFlag, JsonFlag, console, examples, print_json
 from jobs.cli.retention import carry_out, find_target
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ All = Annotated[bool, typer.Option("--all", help="Of all times, instead of --fro
 
 @app.command(epilog=examples("streamgauge archive run --dry-run", "streamgauge archive run --json"))
 def run(
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would be done, change nothing.")
-    ] = False,
+    dry_run: DryRunFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Give up and archive what the policies do not keep, and drop none of it yet.

@@ -14,6 +14,7 @@ KEEP_LINES = "\b"
 """Typer's mark before a paragraph whose lines are not to be joined."""
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, change nothing.")]
 
 
 def examples(*commands: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli.output import JsonFlag, console, examples, print_json
+from jobs.cli.output import DryRunFlag, JsonFlag, console, examples, print_json
 
 if TYPE_CHECKING:
     from jobs.archive.target import Target
@@ -129,9 +129,7 @@ def set_(
     )
 )
 def run(
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would be done, change nothing.")
-    ] = False,
+    dry_run: DryRunFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Give up, archive, verify, and drop what the policies do not keep. Run it once a day.

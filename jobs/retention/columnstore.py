@@ -11,11 +11,11 @@ from datetime import timedelta
 from psycopg import errors
 
 from jobs.archive.chunks import Connection
+from jobs.retention.dropping import LOCK_WAIT
 
 log = logging.getLogger(__name__)
 
 COMMUNITY = "timescale"
-LOCK_WAIT = "1s"
 
 _EDITION = "SELECT current_setting('timescaledb.license', true)"
 # A series' readings lie together and in order of time, which is how they are asked for, and corrected.
