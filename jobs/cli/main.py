@@ -24,6 +24,7 @@ from jobs.cli import (
     detect,
     doctor,
     generate,
+    hierarchy,
     producers,
     publish,
     resume,
@@ -53,6 +54,7 @@ app.add_typer(publish.app)
 app.add_typer(generate.app)
 app.add_typer(database.app)
 app.add_typer(dead_letters.app, name="dead-letters", help="Input that was refused, and why.")
+app.add_typer(hierarchy.app, name="hierarchy", help="Where series stand: site, zone, system, component.")
 app.add_typer(producers.app)
 app.add_typer(resume.app)
 app.add_typer(verify.app)

@@ -24,7 +24,17 @@ Frequencies in statistics have the digits of shorter numbers.
 
 VIEWS = (
     *("series", "readings", "readings_named", "reading_versions", "producers", "producer_gaps"),
-    *("metrics", "v_gaps", "latest", "series_catalogue", "rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d"),
+    *(
+        "metrics",
+        "v_gaps",
+        "series_places",
+        "latest",
+        "series_catalogue",
+        "rollup_1m",
+        "rollup_15m",
+        "rollup_1h",
+        "rollup_1d",
+    ),
 )
 ASKED = "'2026-01-01', '2026-01-02'"
 FILL = """
@@ -52,6 +62,9 @@ FILL = """
     INSERT INTO dead_letters (topic, partition, "offset", index, reason, detail, payload, payload_bytes)
     VALUES ('readings', 0, 0, -1, 'malformed', 'sesame', '6661377137', 5);
     INSERT INTO outbox (event_id, topic, value) VALUES ('sesame', 'readings', '6661377137');
+    INSERT INTO placements (tenant, source, site, zone, since)
+    SELECT tenant, tenant || '-pump-1', tenant, tenant || '-zone', '2026-01-01 12:00Z'
+    FROM unnest('{sesame, acme}'::text[]) AS tenant;
     INSERT INTO metrics (tenant, metric, unit, expected_every)
     VALUES ('acme', 'rpm', '1/min', '1 hour'), ('sesame', 'rpm', 'sesame-', '1 hour');
     INSERT INTO tenants SELECT tenant, count(*) FROM series GROUP BY tenant;
@@ -155,13 +168,14 @@ def test_a_view_has_what_is_the_tenants(view: str, filled: str, acme: str) -> No
         f"asof_join(series('acme-pump-1', 'rpm'), series('acme-pump-2', 'rpm'), {ASKED})",
         f"gaps({ASKED}, 0.5) WHERE tenant = 'acme'",
         f"coverage({ASKED}) WHERE tenant = 'acme'",
+        f"group_rollup('1m', 'rpm', {ASKED}, '{{acme}}', 'zone')",
     ],
 )
 def test_a_function_answers_a_tenant_as_it_answers_analysts(call: str, filled: str, acme: str) -> None:
     with psycopg.connect(as_reader(filled)) as analyst, psycopg.connect(acme) as reader:
         answer = reader.execute(f"SELECT * FROM {call} ORDER BY 1, 2".encode()).fetchall()
         assert answer
-        of_analyst = call.replace("'rpm'", "'rpm', 'acme'")
+        of_analyst = call.replace("'rpm')", "'rpm', 'acme')").replace("'zone')", "'zone', tenant => 'acme')")
         assert answer == analyst.execute(f"SELECT * FROM {of_analyst} ORDER BY 1, 2".encode()).fetchall()
 
 
@@ -366,6 +380,12 @@ def test_series_of_another_answer_like_those_that_do_not_exist(filled: str, curi
         "SELECT * FROM public.history(1, '2026-01-01', '2026-01-02')",
         "SELECT * FROM gaps('2026-01-01', '2026-01-02', 0.1)",
         "SELECT * FROM coverage('2026-01-01', '2026-01-03')",
+        "SELECT * FROM group_rollup('1m', 'rpm', '2026-01-01', '2026-01-03', tenant => 'sesame')",
+        "SELECT * FROM group_rollup('1m', 'rpm', '2026-01-01', '2026-01-03', '{sesame}', tenant => 'sesame')",
+        "SET search_path TO public;"
+        " SELECT * FROM tenant.group_rollup('1m', 'rpm', '2026-01-01', '2026-01-03', tenant => 'sesame')",
+        "SELECT public.place_series('acme', 'sesame-pump-1', 'rpm', 'acme')",
+        "SELECT public.move_node('sesame', '{sesame}', '{}', as_name => 'acme')",
         "SET search_path TO public; SELECT * FROM tenant.gaps('2026-01-01', '2026-01-02', 0.1)",
         "SET search_path TO public; SELECT * FROM tenant.coverage('2026-01-01', '2026-01-03')",
         "SELECT query_to_xml('SELECT * FROM public.readings_named', true, true, '')",

@@ -1,0 +1,266 @@
+-- Where series stand: tenant, site, zone, system, component; as it was at any time, and rollups of all that stands there.
+
+ALTER TABLE series
+    ADD COLUMN zone      text GENERATED ALWAYS AS (attributes ->> 'zone') STORED,
+    ADD COLUMN component text GENERATED ALWAYS AS (attributes ->> 'component') STORED;
+
+COMMENT ON COLUMN series.zone IS 'Attribute "zone": the part of the site';
+COMMENT ON COLUMN series.component IS 'Attribute "component": the part of the system';
+
+-- Five levels that have names, so a row holds all that a series is a part of: what is below a node begins with its
+-- names. Nothing points to a parent, so nothing can be its own.
+CREATE TABLE placements (
+    tenant    text NOT NULL,
+    source    text NOT NULL,
+    metric    text,
+    site      text,
+    zone      text,
+    system    text,
+    component text,
+    since     timestamptz NOT NULL DEFAULT '-infinity',
+    until     timestamptz NOT NULL DEFAULT 'infinity',
+    CONSTRAINT one_place_at_a_time UNIQUE NULLS NOT DISTINCT (tenant, source, metric, since),
+    CONSTRAINT ends_after_its_begin CHECK (since < until),
+    CONSTRAINT names_are_not_empty CHECK ('' NOT IN (coalesce(site, '-'), coalesce(zone, '-'), coalesce(system, '-'), coalesce(component, '-')))
+);
+CREATE INDEX placements_site ON placements (tenant, site);
+
+COMMENT ON TABLE placements IS 'Where series were put, and when; place_series and move_node write it. View series_places has the series that nobody put anywhere, too';
+COMMENT ON COLUMN placements.tenant IS 'Whose series it is';
+COMMENT ON COLUMN placements.source IS 'What is measured: a machine, a sensor, a service';
+COMMENT ON COLUMN placements.metric IS 'Which of its series; NULL for all of them that have no row of their own yet';
+COMMENT ON COLUMN placements.site IS 'Where it stands; NULL where it stands in none';
+COMMENT ON COLUMN placements.zone IS 'Which part of the site';
+COMMENT ON COLUMN placements.system IS 'What it is a part of';
+COMMENT ON COLUMN placements.component IS 'Which part of the system';
+COMMENT ON COLUMN placements.since IS 'From when on';
+COMMENT ON COLUMN placements.until IS 'Until when: the next row begins there; infinity in the last one';
+COMMENT ON CONSTRAINT one_place_at_a_time ON placements IS 'Who puts something somewhere again at the same time corrects that row';
+COMMENT ON CONSTRAINT ends_after_its_begin ON placements IS 'A place holds for a while';
+COMMENT ON CONSTRAINT names_are_not_empty ON placements IS 'What stands in none has NULL';
+COMMENT ON INDEX placements_site IS 'What was put into a site';
+
+-- A series stands where it was put; before that, where its source was put; before that, where its producer says.
+CREATE VIEW series_places AS
+SELECT s.series_id, s.tenant, s.source, s.metric, p.site, p.zone, p.system, p.component,
+       p.since, p.until, 'series' AS put_as
+FROM placements AS p
+JOIN series AS s ON s.source = p.source AND s.metric = p.metric AND s.tenant = p.tenant
+UNION ALL
+SELECT s.series_id, s.tenant, s.source, s.metric, p.site, p.zone, p.system, p.component,
+       p.since, least(p.until, own.since), 'source'
+FROM placements AS p
+JOIN series AS s ON s.source = p.source AND s.tenant = p.tenant
+CROSS JOIN LATERAL (
+    SELECT min(since) AS since FROM placements
+    WHERE tenant = s.tenant AND source = s.source AND metric = s.metric
+) AS own
+WHERE p.metric IS NULL AND p.since < coalesce(own.since, 'infinity')
+UNION ALL
+SELECT s.series_id, s.tenant, s.source, s.metric, s.site, s.zone, s.system, s.component,
+       '-infinity', coalesce(put.since, 'infinity'), NULL
+FROM series AS s
+CROSS JOIN LATERAL (
+    SELECT min(since) AS since FROM placements
+    WHERE tenant = s.tenant AND source = s.source AND (metric = s.metric OR metric IS NULL)
+) AS put
+WHERE put.since IS DISTINCT FROM '-infinity';
+
+COMMENT ON VIEW series_places IS 'Where each series stands, and has stood: one row for each place and time';
+COMMENT ON COLUMN series_places.series_id IS 'The series, a row of table series';
+COMMENT ON COLUMN series_places.tenant IS 'Whose series it is';
+COMMENT ON COLUMN series_places.source IS 'What is measured: a machine, a sensor, a service';
+COMMENT ON COLUMN series_places.metric IS 'Which of its quantities';
+COMMENT ON COLUMN series_places.site IS 'Where it stands; NULL where it stands in none';
+COMMENT ON COLUMN series_places.zone IS 'Which part of the site';
+COMMENT ON COLUMN series_places.system IS 'What it is a part of';
+COMMENT ON COLUMN series_places.component IS 'Which part of the system';
+COMMENT ON COLUMN series_places.since IS 'From when on; -infinity for what nobody put anywhere before';
+COMMENT ON COLUMN series_places.until IS 'Until when; infinity for where it was put last';
+COMMENT ON COLUMN series_places.put_as IS 'series: it was put there itself; source: its source was; NULL: its producer says that it stands there';
+
+CREATE FUNCTION place_series(
+    tenant text, source text, metric text,
+    site text, zone text DEFAULT NULL, system text DEFAULT NULL, component text DEFAULT NULL,
+    since timestamptz DEFAULT now()
+)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, public, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    IF since IS NULL OR since = 'infinity' THEN
+        RAISE EXCEPTION 'a place begins at a time, not %', coalesce(since::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the time since when it stands there, or -infinity for ever.';
+    ELSIF '' IN (place_series.site, place_series.zone, place_series.system, place_series.component) THEN
+        RAISE EXCEPTION 'the name of a place is empty'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave a level out by NULL.';
+    END IF;
+    LOCK TABLE placements IN SHARE ROW EXCLUSIVE MODE;
+    UPDATE placements AS p SET until = place_series.since
+    WHERE p.tenant = place_series.tenant AND p.source = place_series.source
+      AND p.metric IS NOT DISTINCT FROM place_series.metric
+      AND p.since < place_series.since AND p.until > place_series.since;
+    INSERT INTO placements (tenant, source, metric, site, zone, system, component, since, until)
+    SELECT place_series.tenant, place_series.source, place_series.metric,
+           place_series.site, place_series.zone, place_series.system, place_series.component,
+           place_series.since, coalesce(min(p.since), 'infinity')
+    FROM placements AS p
+    WHERE p.tenant = place_series.tenant AND p.source = place_series.source
+      AND p.metric IS NOT DISTINCT FROM place_series.metric AND p.since > place_series.since
+    ON CONFLICT ON CONSTRAINT one_place_at_a_time DO UPDATE
+    SET site = excluded.site, zone = excluded.zone, system = excluded.system, component = excluded.component;
+    IF NOT EXISTS (
+        SELECT FROM series AS s
+        WHERE s.source = place_series.source AND s.tenant = place_series.tenant
+          AND s.metric = coalesce(place_series.metric, s.metric)
+    ) THEN
+        RAISE WARNING 'tenant % has no series % of source % yet',
+            quote_nullable(tenant), coalesce(quote_literal(metric), 'at all'), quote_nullable(source)
+            USING HINT = 'If these are not its names, take the place back: DELETE FROM placements.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION place_series(text, text, text, text, text, text, text, timestamptz) IS 'Puts a series, or where metric is NULL all of a source that have no place of their own, somewhere from a time on, until where it is put next';
+
+CREATE FUNCTION move_node(
+    tenant text, node text[], into_node text[], since timestamptz DEFAULT now(), as_name text DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, public, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    levels   CONSTANT text[] := ARRAY['site', 'zone', 'system', 'component'];
+    shown    CONSTANT text := array_to_string(node, '/', '');
+    shown_to CONSTANT text := coalesce(nullif(array_to_string(into_node, '/', ''), ''), '/');
+    depth    CONSTANT integer := cardinality(node);
+    name     CONSTANT text := coalesce(as_name, node[cardinality(node)]);
+    prefix   CONSTANT text[] := into_node || array_fill(NULL::text, ARRAY[greatest(0, depth - 1 - cardinality(into_node))]) || name;
+    moved    record;
+    count    bigint := 0;
+BEGIN
+    IF depth = 0 OR depth > 4 OR cardinality(into_node) > 4 OR node[depth] IS NULL OR name = '' THEN
+        RAISE EXCEPTION '% is no node below a tenant', quote_nullable(shown)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Name its site, zone, system and component, as far as it has them.';
+    ELSIF into_node[:depth] IS NOT DISTINCT FROM node THEN
+        RAISE EXCEPTION '% cannot be moved into %, which is %', shown, shown_to,
+            CASE WHEN into_node = node THEN 'itself' ELSE 'a part of it' END
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Name a node outside of it.';
+    ELSIF cardinality(into_node) >= depth THEN
+        RAISE EXCEPTION '% is a %, and stands in no %', shown, levels[depth], levels[cardinality(into_node)]
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Levels are, from the highest on: tenant, site, zone, system, component.';
+    END IF;
+    LOCK TABLE placements IN SHARE ROW EXCLUSIVE MODE;
+    CREATE TEMP TABLE standing ON COMMIT DROP AS
+    SELECT p.source, p.metric, ARRAY[p.site, p.zone, p.system, p.component] AS names
+    FROM placements AS p
+    WHERE p.tenant = move_node.tenant AND p.since <= move_node.since AND p.until > move_node.since
+    UNION ALL
+    SELECT p.source, p.metric, ARRAY[p.site, p.zone, p.system, p.component]
+    FROM series_places AS p
+    WHERE p.tenant = move_node.tenant AND p.put_as IS NULL AND p.until > move_node.since;
+    IF NOT EXISTS (SELECT FROM standing WHERE names[:depth] IS NOT DISTINCT FROM node) THEN
+        RAISE EXCEPTION 'nothing of tenant % stands in % at %', quote_nullable(tenant), shown, since
+            USING ERRCODE = 'no_data_found', HINT = 'View series_places shows what stands where.';
+    ELSIF EXISTS (SELECT FROM standing WHERE names[:depth] IS NOT DISTINCT FROM prefix) THEN
+        RAISE EXCEPTION 'there is a % % in % already', levels[depth], quote_nullable(name), shown_to
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give what you move another name.';
+    END IF;
+    FOR moved IN
+        SELECT source, metric, prefix || names[depth + 1:] AS names
+        FROM standing WHERE names[:depth] IS NOT DISTINCT FROM node
+    LOOP
+        PERFORM place_series(
+            tenant, moved.source, moved.metric, moved.names[1], moved.names[2], moved.names[3], moved.names[4], since
+        );
+        count := count + 1;
+    END LOOP;
+    DROP TABLE standing;
+    RETURN count;
+END
+$$;
+
+COMMENT ON FUNCTION move_node(text, text[], text[], timestamptz, text) IS 'Moves a node of the hierarchy, given by the names of its site, zone, system and component, with all that stands in it, from a time on; returns how many series and sources were put anew';
+
+ALTER TABLE metrics ADD COLUMN worst text NOT NULL DEFAULT 'highest'
+    CONSTRAINT worst_is_known CHECK (worst IN ('highest', 'lowest'));
+
+COMMENT ON COLUMN metrics.worst IS 'Which of its values is the worst of a group: highest or lowest';
+
+-- What stands there is looked up first, and then the rows of these sources, by the index, also behind a tenant's
+-- barrier. In one query the planner does not know how many there are, and may read rows anew for each of them.
+CREATE FUNCTION group_rollup(
+    level text, metric text, since timestamptz, until timestamptz,
+    node text[] DEFAULT '{}', by text DEFAULT NULL, placed timestamptz DEFAULT NULL, tenant text DEFAULT 'default'
+)
+RETURNS TABLE (
+    bucket timestamptz, site text, zone text, system text, component text,
+    series bigint, readings bigint, bad bigint,
+    sum double precision, mean double precision, min double precision, max double precision,
+    worst text, worst_value double precision, complete boolean
+)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path TO pg_catalog, public, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    levels CONSTANT text[] := ARRAY['site', 'zone', 'system', 'component'];
+    depth  CONSTANT integer := greatest(cardinality(node), array_position(levels, by));
+    lowest CONSTANT boolean := EXISTS (
+        SELECT FROM metrics AS m WHERE m.tenant = $8 AND m.metric = $2 AND m.worst = 'lowest'
+    );
+    found  record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM rollup_levels AS l WHERE l.name = level) THEN
+        RAISE EXCEPTION 'there are no rollups of level %', quote_nullable(level)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Table rollup_levels lists the levels.';
+    ELSIF by <> ALL (levels) OR node IS NULL OR cardinality(node) > cardinality(levels) THEN
+        RAISE EXCEPTION 'the hierarchy has no level % or no node %', quote_nullable(by), quote_nullable(node::text)
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Levels below a tenant are site, zone, system and component; a node is an array of their names.';
+    END IF;
+    EXECUTE $sql$
+        SELECT array_agg(p.source) AS sources,
+               array_agg(CASE WHEN $7 >= 1 THEN p.site END) AS sites,
+               array_agg(CASE WHEN $7 >= 2 THEN p.zone END) AS zones,
+               array_agg(CASE WHEN $7 >= 3 THEN p.system END) AS systems,
+               array_agg(CASE WHEN $7 >= 4 THEN p.component END) AS components,
+               array_agg(CASE WHEN $6 IS NULL THEN p.since ELSE '-infinity' END) AS since,
+               array_agg(CASE WHEN $6 IS NULL THEN p.until ELSE 'infinity' END) AS until
+        FROM series_places AS p
+        WHERE p.tenant = $1 AND p.metric = $2 AND ($5[1] IS NULL OR p.site = $5[1])
+          AND (ARRAY[p.site, p.zone, p.system, p.component])[:cardinality($5)] IS NOT DISTINCT FROM $5
+          AND p.since <= coalesce($6, $4) AND p.until > coalesce($6, $3)
+    $sql$ INTO found USING tenant, metric, since, until, node, placed, depth;
+    RETURN QUERY EXECUTE format($sql$
+        SELECT r.bucket, p.site, p.zone, p.system, p.component,
+               count(*), sum(r.readings)::bigint, sum(r.bad)::bigint, sum(r.sum), avg(r.mean), min(r.min), max(r.max),
+               %2$s(r.source, r.%3$s) FILTER (WHERE r.%3$s IS NOT NULL), %3$s(r.%3$s), bool_and(r.complete)
+        FROM %1$I AS r
+        JOIN unnest($5, $6, $7, $8, $9, $10, $11) AS p (source, site, zone, system, component, since, until)
+          ON p.source = r.source AND p.since <= r.bucket AND p.until > r.bucket
+        WHERE r.tenant = $1 AND r.metric = $2 AND r.bucket >= $3 AND r.bucket < $4 AND r.source = ANY ($5)
+        GROUP BY 1, 2, 3, 4, 5
+        ORDER BY 1, 2, 3, 4, 5
+    $sql$, 'rollup_' || level, CASE WHEN lowest THEN 'first' ELSE 'last' END, CASE WHEN lowest THEN 'min' ELSE 'max' END)
+    USING tenant, metric, since, until,
+          found.sources, found.sites, found.zones, found.systems, found.components, found.since, found.until;
+END
+$$;
+
+COMMENT ON FUNCTION group_rollup(text, text, timestamptz, timestamptz, text[], text, timestamptz, text) IS 'Rollups of all series of a metric that stand in a node: a row for each bucket of the level, or where by names a level of the hierarchy for each of its nodes. A bucket counts where the series stood when it began; where placed is given, where it stood at that time';
+
+SELECT show_to_tenants(shown::regclass) FROM unnest(ARRAY['series', 'metrics', 'series_places']) AS shown;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON placements TO streamgauge_writer;
+GRANT EXECUTE ON FUNCTION
+    place_series(text, text, text, text, text, text, text, timestamptz),
+    move_node(text, text[], text[], timestamptz, text)
+TO streamgauge_writer;
+GRANT SELECT ON series_places TO streamgauge_reader, streamgauge_writer;
+GRANT EXECUTE ON FUNCTION group_rollup(text, text, timestamptz, timestamptz, text[], text, timestamptz, text) TO streamgauge_reader;
+SELECT show_to_tenants('group_rollup(text, text, timestamptz, timestamptz, text[], text, timestamptz, text)'::regprocedure);
