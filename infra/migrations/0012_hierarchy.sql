@@ -191,8 +191,45 @@ ALTER TABLE metrics ADD COLUMN worst text NOT NULL DEFAULT 'highest'
 
 COMMENT ON COLUMN metrics.worst IS 'Which of its values is the worst of a group: highest or lowest';
 
--- What stands there is looked up first, and then the rows of these sources, by the index, also behind a tenant's
--- barrier. In one query the planner does not know how many there are, and may read rows anew for each of them.
+CREATE FUNCTION members(
+    metric text, since timestamptz, until timestamptz,
+    node text[] DEFAULT '{}', by text DEFAULT NULL, placed timestamptz DEFAULT NULL, tenant text DEFAULT 'default'
+)
+RETURNS TABLE (
+    source text, site text, zone text, system text, component text, member_from timestamptz, member_to timestamptz
+)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path TO pg_catalog, public, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    levels CONSTANT text[] := ARRAY['site', 'zone', 'system', 'component'];
+    depth  CONSTANT integer := greatest(cardinality(node), array_position(levels, by));
+BEGIN
+    IF by <> ALL (levels) OR node IS NULL OR cardinality(node) > cardinality(levels) THEN
+        RAISE EXCEPTION 'the hierarchy has no level % or no node %', quote_nullable(by), quote_nullable(node::text)
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Levels below a tenant are site, zone, system and component; a node is an array of their names.';
+    END IF;
+    -- Planned for what is asked: the index of sites is of no use where none is named.
+    RETURN QUERY EXECUTE $sql$
+        SELECT p.source,
+               CASE WHEN $7 >= 1 THEN p.site END, CASE WHEN $7 >= 2 THEN p.zone END,
+               CASE WHEN $7 >= 3 THEN p.system END, CASE WHEN $7 >= 4 THEN p.component END,
+               CASE WHEN $6 IS NULL THEN p.since ELSE '-infinity' END,
+               CASE WHEN $6 IS NULL THEN p.until ELSE 'infinity' END
+        FROM series_places AS p
+        WHERE p.tenant = $1 AND p.metric = $2 AND ($5[1] IS NULL OR p.site = $5[1])
+          AND (ARRAY[p.site, p.zone, p.system, p.component])[:cardinality($5)] IS NOT DISTINCT FROM $5
+          AND p.since <= coalesce($6, $4) AND p.until > coalesce($6, $3)
+    $sql$ USING tenant, metric, since, until, node, placed, depth;
+END
+$$;
+
+COMMENT ON FUNCTION members(text, timestamptz, timestamptz, text[], text, timestamptz, text) IS 'Which sources have a series of a metric that stands in a node between two times, in which of its nodes of level by, and from when to when; where placed is given, which stand there at that time, for all times';
+
+-- Members are looked up first, and then the rows of these sources, by the index, also behind a tenant's barrier. In one
+-- query the planner does not know how many there are, and may read rows anew for each of them.
 CREATE FUNCTION group_rollup(
     level text, metric text, since timestamptz, until timestamptz,
     node text[] DEFAULT '{}', by text DEFAULT NULL, placed timestamptz DEFAULT NULL, tenant text DEFAULT 'default'
@@ -208,8 +245,6 @@ SET search_path TO pg_catalog, public, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    levels CONSTANT text[] := ARRAY['site', 'zone', 'system', 'component'];
-    depth  CONSTANT integer := greatest(cardinality(node), array_position(levels, by));
     lowest CONSTANT boolean := EXISTS (
         SELECT FROM metrics AS m WHERE m.tenant = $8 AND m.metric = $2 AND m.worst = 'lowest'
     );
@@ -218,37 +253,24 @@ BEGIN
     IF NOT EXISTS (SELECT FROM rollup_levels AS l WHERE l.name = level) THEN
         RAISE EXCEPTION 'there are no rollups of level %', quote_nullable(level)
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Table rollup_levels lists the levels.';
-    ELSIF by <> ALL (levels) OR node IS NULL OR cardinality(node) > cardinality(levels) THEN
-        RAISE EXCEPTION 'the hierarchy has no level % or no node %', quote_nullable(by), quote_nullable(node::text)
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Levels below a tenant are site, zone, system and component; a node is an array of their names.';
     END IF;
-    EXECUTE $sql$
-        SELECT array_agg(p.source) AS sources,
-               array_agg(CASE WHEN $7 >= 1 THEN p.site END) AS sites,
-               array_agg(CASE WHEN $7 >= 2 THEN p.zone END) AS zones,
-               array_agg(CASE WHEN $7 >= 3 THEN p.system END) AS systems,
-               array_agg(CASE WHEN $7 >= 4 THEN p.component END) AS components,
-               array_agg(CASE WHEN $6 IS NULL THEN p.since ELSE '-infinity' END) AS since,
-               array_agg(CASE WHEN $6 IS NULL THEN p.until ELSE 'infinity' END) AS until
-        FROM series_places AS p
-        WHERE p.tenant = $1 AND p.metric = $2 AND ($5[1] IS NULL OR p.site = $5[1])
-          AND (ARRAY[p.site, p.zone, p.system, p.component])[:cardinality($5)] IS NOT DISTINCT FROM $5
-          AND p.since <= coalesce($6, $4) AND p.until > coalesce($6, $3)
-    $sql$ INTO found USING tenant, metric, since, until, node, placed, depth;
+    SELECT array_agg(m.source) AS sources, array_agg(m.site) AS sites, array_agg(m.zone) AS zones,
+           array_agg(m.system) AS systems, array_agg(m.component) AS components,
+           array_agg(m.member_from) AS begins, array_agg(m.member_to) AS ends
+    INTO found FROM members(metric, since, until, node, by, placed, tenant) AS m;
     RETURN QUERY EXECUTE format($sql$
         SELECT r.bucket, p.site, p.zone, p.system, p.component,
                count(*), sum(r.readings)::bigint, sum(r.bad)::bigint, sum(r.sum), avg(r.mean), min(r.min), max(r.max),
                %2$s(r.source, r.%3$s) FILTER (WHERE r.%3$s IS NOT NULL), %3$s(r.%3$s), bool_and(r.complete)
         FROM %1$I AS r
-        JOIN unnest($5, $6, $7, $8, $9, $10, $11) AS p (source, site, zone, system, component, since, until)
-          ON p.source = r.source AND p.since <= r.bucket AND p.until > r.bucket
+        JOIN unnest($5, $6, $7, $8, $9, $10, $11) AS p (source, site, zone, system, component, begins, ends)
+          ON p.source = r.source AND p.begins <= r.bucket AND p.ends > r.bucket
         WHERE r.tenant = $1 AND r.metric = $2 AND r.bucket >= $3 AND r.bucket < $4 AND r.source = ANY ($5)
         GROUP BY 1, 2, 3, 4, 5
         ORDER BY 1, 2, 3, 4, 5
     $sql$, 'rollup_' || level, CASE WHEN lowest THEN 'first' ELSE 'last' END, CASE WHEN lowest THEN 'min' ELSE 'max' END)
     USING tenant, metric, since, until,
-          found.sources, found.sites, found.zones, found.systems, found.components, found.since, found.until;
+          found.sources, found.sites, found.zones, found.systems, found.components, found.begins, found.ends;
 END
 $$;
 
@@ -262,5 +284,12 @@ GRANT EXECUTE ON FUNCTION
     move_node(text, text[], text[], timestamptz, text)
 TO streamgauge_writer;
 GRANT SELECT ON series_places TO streamgauge_reader, streamgauge_writer;
-GRANT EXECUTE ON FUNCTION group_rollup(text, text, timestamptz, timestamptz, text[], text, timestamptz, text) TO streamgauge_reader;
-SELECT show_to_tenants('group_rollup(text, text, timestamptz, timestamptz, text[], text, timestamptz, text)'::regprocedure);
+GRANT EXECUTE ON FUNCTION
+    members(text, timestamptz, timestamptz, text[], text, timestamptz, text),
+    group_rollup(text, text, timestamptz, timestamptz, text[], text, timestamptz, text)
+TO streamgauge_reader;
+SELECT show_to_tenants(shown::regprocedure)
+FROM unnest(ARRAY[
+    'members(text, timestamptz, timestamptz, text[], text, timestamptz, text)',
+    'group_rollup(text, text, timestamptz, timestamptz, text[], text, timestamptz, text)'
+]) AS shown;

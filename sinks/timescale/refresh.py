@@ -118,6 +118,12 @@ _REMOVED: LiteralString = "SELECT * FROM removed"
 _MARKS = "dirty_buckets (bucket, series_id, width_s)"
 _MARK = layout(bucket=">i8", series_id=">i4", width_s=">i4")
 
+SERIES_AT_ONCE = 200
+"""Series whose sketches are extended in one transaction, by an hour of readings at most."""
+
+_EXTEND_SKETCHES = "SELECT extend_sketches(%s)"
+_REFRESH_SKETCHES = "SELECT refresh_sketches()"
+
 _STATE = """
     SELECT waiting, coalesce(extract(epoch FROM clock_timestamp() - waiting_since), 0)::float8
     FROM rollup_state
@@ -163,7 +169,8 @@ def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TO
     """Compute the oldest dirty buckets of each level again; return what was done.
 
     One transaction a level, and none for those above one where marks may be left: they are made of all of it,
-    or of nothing. Then some of what was stored before a level was made is marked. Returns nothing where
+    or of nothing. Then some of what was stored before a level was made is marked, and sketches are stored of
+    what was released, where metrics ask for quantiles. Returns nothing where
     none is left that is closed, or another session is at it, or readings are to be dropped since it began.
     """
     session.execute(_PREPARE)
@@ -175,6 +182,7 @@ def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TO
             levels = read_levels(session)  # which nobody changes who has not the lock
             if number >= len(levels):
                 done += _mark_history(session)
+                done += _extend_sketches(session)
                 break
             kept = raised(session)
             below = levels[number - 1] if number else None
@@ -191,6 +199,16 @@ def _mark_history(session: Connection) -> list[Refreshed]:
     """Mark some of what was stored before a level was made, if there is any."""
     ((level,),) = session.execute(_MARK_HISTORY).fetchall()
     return [Refreshed(level, 0, 0)] if level else []
+
+
+def _extend_sketches(session: Connection) -> list[Refreshed]:
+    """Store sketches of what was released since, of metrics that ask for quantiles."""
+    since_us = kept_from_us(session)
+    with session.transaction():
+        ((moved,),) = session.execute(_EXTEND_SKETCHES, (SERIES_AT_ONCE,)).fetchall()
+        if kept_from_us(session) != since_us:
+            raise Rollback
+    return [Refreshed("quantiles", moved, 0)] if moved else []
 
 
 def read_state(session: Connection) -> RollupState:
@@ -220,6 +238,8 @@ def _refresh(
     _set_spans(session, spans)
     rows = _computed(session, level, below, spans)
     done = [Refreshed(level.name, len(taken), _store(session, levels, spans, rows, told), given_up)]
+    if below is None:
+        session.execute(_REFRESH_SKETCHES)
     for number in range(1, len(levels)):
         width_us = levels[number].width_us
         spans = whole_spans(spans, width_us)

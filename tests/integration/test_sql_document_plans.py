@@ -37,6 +37,7 @@ PINNED: list[tuple[str, set[int], set[int]]] = [
     ("FROM rollup_1d", set(), set()),
     ("FROM series_places", set(), set()),
     ("FROM group_rollup", set(), set()),
+    ("percentile(sketch, 0.9)", {31}, {31}),
     ("delta(s.series_id", {30, 31}, {30, 31}),
     ("FROM gapfill", {31}, {31}),
     ("FROM locf", {31}, {31}),

@@ -28,6 +28,7 @@ VIEWS = (
         "metrics",
         "v_gaps",
         "series_places",
+        "rollup_quantiles",
         "latest",
         "series_catalogue",
         "rollup_1m",
@@ -65,8 +66,9 @@ FILL = """
     INSERT INTO placements (tenant, source, site, zone, since)
     SELECT tenant, tenant || '-pump-1', tenant, tenant || '-zone', '2026-01-01 12:00Z'
     FROM unnest('{sesame, acme}'::text[]) AS tenant;
-    INSERT INTO metrics (tenant, metric, unit, expected_every)
-    VALUES ('acme', 'rpm', '1/min', '1 hour'), ('sesame', 'rpm', 'sesame-', '1 hour');
+    INSERT INTO metrics (tenant, metric, unit, expected_every, quantiles)
+    VALUES ('acme', 'rpm', '1/min', '1 hour', true), ('sesame', 'rpm', 'sesame-', '1 hour', true);
+    SELECT extend_sketches();
     INSERT INTO tenants SELECT tenant, count(*) FROM series GROUP BY tenant;
     ANALYZE;
 """
@@ -169,6 +171,8 @@ def test_a_view_has_what_is_the_tenants(view: str, filled: str, acme: str) -> No
         f"gaps({ASKED}, 0.5) WHERE tenant = 'acme'",
         f"coverage({ASKED}) WHERE tenant = 'acme'",
         f"group_rollup('1m', 'rpm', {ASKED}, '{{acme}}', 'zone')",
+        f"group_quantiles('1m', 'rpm', {ASKED}, '{{acme}}', 'zone')",
+        f"(SELECT source, zone FROM members('rpm', {ASKED}, '{{acme}}', 'zone')) AS m",
     ],
 )
 def test_a_function_answers_a_tenant_as_it_answers_analysts(call: str, filled: str, acme: str) -> None:
@@ -384,6 +388,9 @@ def test_series_of_another_answer_like_those_that_do_not_exist(filled: str, curi
         "SELECT * FROM group_rollup('1m', 'rpm', '2026-01-01', '2026-01-03', '{sesame}', tenant => 'sesame')",
         "SET search_path TO public;"
         " SELECT * FROM tenant.group_rollup('1m', 'rpm', '2026-01-01', '2026-01-03', tenant => 'sesame')",
+        "SELECT * FROM group_quantiles('1m', 'rpm', '2026-01-01', '2026-01-03', tenant => 'sesame')",
+        "SELECT public.extend_sketches()",
+        "SELECT * FROM public.sketched(1, 60, NULL, '2026-01-01', '2026-01-03')",
         "SELECT public.place_series('acme', 'sesame-pump-1', 'rpm', 'acme')",
         "SELECT public.move_node('sesame', '{sesame}', '{}', as_name => 'acme')",
         "SET search_path TO public; SELECT * FROM tenant.gaps('2026-01-01', '2026-01-02', 0.1)",

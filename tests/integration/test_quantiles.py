@@ -1,0 +1,233 @@
+"""Sketches of metrics that ask for quantiles are what all readings make, to within what they promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from psycopg import errors
+
+from sinks.timescale.levels import apply_levels
+from sinks.timescale.refresh import Refreshed, refresh_some
+from sinks.timescale.session import Connection
+from streams.core.levels import DAY_US, MINUTE_US, parse_levels
+from streams.core.rollup import LEVELS_US
+from tests.databases import as_reader
+from tests.integration.rollups import HOUR_US, START_US, History, reading
+
+pytestmark = pytest.mark.stack
+
+ERROR = 0.01
+NEARLY = ERROR + 1e-9
+VALUES = st.one_of(
+    st.floats(-1e140, 1e140).filter(lambda value: value == 0 or abs(value) >= 1e-140),
+    st.sampled_from([0.0, -1.0, 1.0, 1e140, -1e140, 1e-140, 101 / 99, 25.0]),
+)
+STORED = "SELECT width_s, series_id, bucket, keys, counts FROM rollup_sketches ORDER BY 1, 2, 3"
+MADE = """
+    SELECT l.width_s, k.series_id, k.bucket, k.keys, k.counts
+    FROM rollup_levels AS l
+    CROSS JOIN LATERAL (
+        SELECT series_id, date_bin(make_interval(secs => l.width_s), ts, 'epoch') AS bucket,
+               (sketch_of(array_agg(sketch_key(usable(value, quality))), array_agg(1::bigint))).*
+        FROM readings WHERE usable(value, quality) IS NOT NULL GROUP BY 1, 2
+    ) AS k
+    JOIN sketch_marks AS m ON m.series_id = k.series_id AND m.width_s = l.width_s AND k.bucket < m.sketched_to
+    ORDER BY 1, 2, 3
+"""
+
+
+@pytest.fixture
+def owner(database: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database, autocommit=True) as session:
+        session.execute("TRUNCATE rollup_sketches, sketch_marks, metrics")
+        yield session
+
+
+@pytest.fixture(scope="module")
+def asking(database: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(as_reader(database), autocommit=True) as session:
+        yield session
+
+
+def ask(owner: psycopg.Connection[Any], *metrics: str) -> None:
+    for metric in metrics:
+        owner.execute("INSERT INTO metrics (metric, quantiles) VALUES (%s, true)", (metric,))
+
+
+def refresh(session: Connection) -> list[Refreshed]:
+    """Do all that is to be done."""
+    all_done: list[Refreshed] = []
+    while done := refresh_some(session):
+        all_done += done
+    return all_done
+
+
+def exact(values: list[float], q: float) -> float:
+    return float(np.quantile(values, q, method="inverted_cdf" if q == 0 else "lower"))
+
+
+def near(found: float, wanted: float) -> bool:
+    return abs(found - wanted) <= NEARLY * abs(wanted)
+
+
+@given(st.lists(VALUES, min_size=1, max_size=30), st.floats(0, 1))
+@settings(max_examples=100)
+def test_a_percentile_is_within_one_percent_of_the_value_at_its_place(
+    asking: psycopg.Connection[Any], values: list[float], q: float
+) -> None:
+    ((found,),) = asking.execute(
+        "SELECT percentile(sketch_of(array_agg(sketch_key(v)), array_agg(1::bigint)), %s)"
+        " FROM unnest(%s::float8[]) AS v",
+        (q, values),
+    ).fetchall()
+    place = int(np.floor(q * (len(values) - 1)))
+    assert near(found, sorted(values)[place])
+    assert near(found, exact(values, q)) or not (q * (len(values) - 1)).is_integer()
+
+
+@given(st.lists(st.lists(VALUES, max_size=8), min_size=1, max_size=5))
+@settings(max_examples=40)
+def test_merged_sketches_are_the_sketch_of_all(
+    asking: psycopg.Connection[Any], parts: list[list[float]]
+) -> None:
+    one = "(SELECT sketch_of(array_agg(sketch_key(v)), array_agg(1::bigint)) FROM unnest({}::float8[]) AS v)"
+    each = ", ".join(f"({one.format('%s')})" for _ in parts)
+    whole = [value for part in parts for value in part]
+    merged = f"(SELECT merge_sketches(s) FROM (VALUES {each}) AS v (s))"
+    query = f"SELECT {merged} IS NOT DISTINCT FROM {one.format('%s')}"
+    assert asking.execute(query.encode(), [*parts, whole]).fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize("q", ["-0.1", "1.1", "'NaN'", "NULL"])
+def test_what_is_no_share_is_refused(q: str, asking: psycopg.Connection[Any]) -> None:
+    with pytest.raises(errors.InvalidParameterValue, match="is no share of values"):
+        asking.execute(f"SELECT percentile(ROW('{{1}}', '{{1}}')::sketch, {q})".encode())
+    assert asking.execute("SELECT percentile(NULL::sketch, 0.5)").fetchall() == [(None,)]
+
+
+def test_nothing_is_kept_where_no_metric_asks(writer: Connection, owner: psycopg.Connection[Any]) -> None:
+    History(writer, 1).flush(reading(1, 5.0), START_US + 3 * MINUTE_US)
+    assert refresh(writer) == []
+    assert owner.execute("SELECT FROM sketch_marks").fetchall() == owner.execute(STORED).fetchall() == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_comes_late_sketches_are_those_of_all_readings(
+    seed: int, writer: Connection, owner: psycopg.Connection[Any]
+) -> None:
+    ask(owner, "metric-1", "metric-3")
+    history = History(writer, seed)
+    to_us = START_US
+    for step in range(6):
+        points = history.points(60, to_us - 2 * HOUR_US, to_us + HOUR_US)
+        to_us += int(history.random.integers(1, 90)) * MINUTE_US
+        history.flush(points, to_us)
+        if step % 2:
+            refresh(writer)
+    refresh(writer)
+    stored = owner.execute(STORED).fetchall()
+    assert stored == owner.execute(MADE).fetchall()
+    assert {row[0] for row in stored} == {60, 900, 3600, 86400}
+    assert {row[1] for row in stored} == {1, 3}
+    assert_all_are_seen(owner)
+
+
+def assert_all_are_seen(owner: psycopg.Connection[Any]) -> None:
+    """Stored or not, the view has what all usable readings make."""
+    different = owner.execute(
+        """
+        SELECT count(*) FILTER (WHERE seen.sketch IS DISTINCT FROM made.sketch), count(*) FROM (
+            SELECT l.name AS level, series_id,
+                   date_bin(make_interval(secs => l.width_s), ts, 'epoch') AS bucket,
+                   sketch_of(array_agg(sketch_key(usable(value, quality))), array_agg(1::bigint)) AS sketch
+            FROM rollup_levels AS l CROSS JOIN readings JOIN series USING (series_id)
+            JOIN metrics USING (tenant, metric)
+            WHERE quantiles AND usable(value, quality) IS NOT NULL GROUP BY 1, 2, 3
+        ) AS made
+        FULL JOIN rollup_quantiles AS seen USING (level, series_id, bucket)
+        """
+    ).fetchall()
+    assert different[0][0] == 0
+    assert different[0][1] > 0
+
+
+def test_readings_are_seen_before_anything_is_stored_and_history_once_it_is_asked_for(
+    writer: Connection, owner: psycopg.Connection[Any]
+) -> None:
+    history = History(writer, 7)
+    history.flush(history.points(200, START_US - DAY_US, START_US), START_US + MINUTE_US)
+    ask(owner, "metric-2")
+    assert_all_are_seen(owner)
+    refresh(writer)
+    assert owner.execute(STORED).fetchall() == owner.execute(MADE).fetchall() != []
+    assert_all_are_seen(owner)
+
+
+def test_what_nobody_asks_for_any_more_is_removed(writer: Connection, owner: psycopg.Connection[Any]) -> None:
+    history = History(writer, 8)
+    history.flush(history.points(50, START_US, START_US + HOUR_US), START_US + 2 * HOUR_US)
+    ask(owner, "metric-1", "metric-2")
+    refresh(writer)
+    owner.execute("UPDATE metrics SET quantiles = false WHERE metric = 'metric-1'")
+    refresh(writer)
+    assert owner.execute("SELECT DISTINCT series_id FROM rollup_sketches").fetchall() == [(2,)]
+    assert owner.execute("SELECT DISTINCT series_id FROM sketch_marks").fetchall() == [(2,)]
+
+
+def test_a_new_level_is_filled_and_what_is_late_meanwhile_is_right(
+    database: str, writer: Connection, owner: psycopg.Connection[Any]
+) -> None:
+    ask(owner, "metric-1", "metric-2", "metric-3")
+    history = History(writer, 9)
+    history.flush(history.points(100, START_US, START_US + HOUR_US), START_US + 2 * HOUR_US)
+    refresh(writer)
+    apply_levels(database, parse_levels("10s,1m,15m,1h,1d"))
+    late = history.points(20, START_US, START_US + HOUR_US)
+    history.rollups.__init__(parse_levels("10s,1m,15m,1h,1d"))  # type: ignore[misc]
+    history.flush(late, history.released_us)
+    assert refresh_some(writer)
+    assert_all_are_seen(owner)
+    refresh(writer)
+    assert owner.execute(STORED).fetchall() == owner.execute(MADE).fetchall()
+    assert_all_are_seen(owner)
+    for name in ("10s",):
+        owner.execute(f"TRUNCATE rollup_closed_{name}".encode())
+    apply_levels(database, LEVELS_US)
+    refresh(writer)
+    assert owner.execute(STORED).fetchall() == owner.execute(MADE).fetchall()
+
+
+def test_quantiles_of_a_group_are_those_of_all_its_readings(
+    writer: Connection, owner: psycopg.Connection[Any]
+) -> None:
+    ask(owner, "metric-1")
+    owner.execute(
+        "INSERT INTO series (tenant, source, metric, home_topic, home_partition)"
+        " SELECT 'default', 'pump-' || n, 'metric-1', 'readings', 0 FROM generate_series(2, 6) AS n"
+    )
+    owner.execute(
+        "INSERT INTO readings (ts, value, series_id, quality)"
+        " SELECT timestamptz '2026-01-01Z' + n * INTERVAL '1 min', 10 + series_id * n, series_id, 0"
+        " FROM series, generate_series(0, 299) AS n WHERE metric = 'metric-1'"
+    )
+    owner.execute("UPDATE progress SET released_to = '2026-01-01 04:00Z'")
+    refresh(writer)
+    groups = owner.execute(
+        "SELECT bucket, series, percentile(sketch, 0.9), complete"
+        " FROM group_quantiles('1h', 'metric-1', '2026-01-01', '2026-01-02') ORDER BY bucket"
+    ).fetchall()
+    wanted = owner.execute(
+        "SELECT time_bucket('1 hour', ts), count(DISTINCT series_id),"
+        " percentile_disc(0.9) WITHIN GROUP (ORDER BY value), time_bucket('1 hour', ts) < '2026-01-01 04:00Z'"
+        " FROM readings GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    assert [(at, count, closed) for at, count, _, closed in groups] == [(at, n, c) for at, n, _, c in wanted]
+    assert all(near(mine[2], their[2]) for mine, their in zip(groups, wanted, strict=True))
+    with pytest.raises(errors.InvalidParameterValue, match="keeps no quantiles"):
+        owner.execute("SELECT * FROM group_quantiles('1h', 'metric-2', '2026-01-01', '2026-01-02')")
