@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import psycopg
 from psycopg import errors
@@ -21,11 +21,15 @@ LEVELS = ("site", "zone", "system", "component")
 
 EVER = "-infinity"
 
+NOW = None
+"""The time at which the database does it."""
+
 _SHOW = """
     SELECT site, zone, system, component, count(*) AS series, count(DISTINCT source) AS sources,
            count(*) FILTER (WHERE put_as IS NULL) AS as_produced
     FROM series_places
-    WHERE tenant = %(tenant)s AND since <= %(at)s AND until > %(at)s
+    WHERE tenant = %(tenant)s
+      AND since <= coalesce(%(at)s::timestamptz, now()) AND until > coalesce(%(at)s::timestamptz, now())
       AND (ARRAY[site, zone, system, component])[:cardinality(%(node)s::text[])]
           IS NOT DISTINCT FROM %(node)s::text[]
     GROUP BY site, zone, system, component
@@ -34,63 +38,84 @@ _SHOW = """
 _PLACE = "SELECT place_series(%s, %s, %s, %s, %s, %s, %s, %s::timestamptz)"
 _MOVE = "SELECT move_node(%s, %s::text[], %s::text[], %s::timestamptz, %s)"
 
+_WORDS = {"now": NOW, "ever": EVER}
+_ESCAPED = re.compile(r"\\([\\/.])")
+_ESCAPED_OR_SLASH = re.compile(rf"{_ESCAPED.pattern}|/")
+
 Node = tuple[str | None, ...]
 """Names of a site, a zone, a system and a component, as far as they go; None for a level that is left out."""
 
 
 class Placement(NamedTuple):
-    """Where a source, or one of its metrics, stands from a time on: a date, or ``EVER``."""
+    """Where a source, or one of its metrics, stands from a time on: a date, ``EVER`` or ``NOW``."""
 
     source: str
     metric: str | None
     node: Node
     tenant: str
-    since: str
+    since: str | None
 
 
 def parse_node(text: str) -> Node:
-    """Return the node of a path; ``/`` in a name is written ``\\/``, and ``/`` alone is the tenant itself.
+    r"""Return the node of a path.
+
+    ``/`` alone is the tenant itself, and ``.`` stands for a site where there is none. In a name ``/`` is
+    written ``\/``, and a backslash ``\\``; a site whose name is a dot is ``\.``.
 
     Raises UserError.
 
-    >>> parse_node("north/hall 1//motor"), parse_node("/")
-    (('north', 'hall 1', None, 'motor'), ())
+    >>> parse_node("north/hall 1//motor"), parse_node("./hall 1"), parse_node("/")
+    (('north', 'hall 1', None, 'motor'), (None, 'hall 1'), ())
     """
-    names = [name.replace("\\/", "/") or None for name in re.split(r"(?<!\\)/", text)]
-    while names and names[-1] is None:
-        names.pop()
+    if text == "/":
+        return ()
+    if text[:1] in ("", "/") or "\0" in text or "\\" in _ESCAPED.sub("", text):
+        raise UserError(
+            f"{text!r} is no path",
+            hint=r"Begin with a site, or with ./ where there is none; in a name write \/ for / and \\ for \.",
+        )
+    without_site = text == "." or text.startswith("./")
+    names = _ESCAPED_OR_SLASH.sub(lambda found: found[1] or "\0", text).split("\0")
+    if without_site:
+        names[0] = ""
     if len(names) > len(LEVELS):
         raise UserError(
             f"{text!r} has {len(names)} levels",
             hint=f"A path is {'/'.join(LEVELS).upper()}, as far as it goes; a slash in a name is \\/.",
         )
-    return tuple(names)
+    return _without_end(names)
 
 
 def node_path(node: Sequence[str | None]) -> str:
-    """Return the path of a node.
+    r"""Return the path of a node, as ``parse_node`` reads it.
 
-    >>> node_path(["EU/1", None, "press", None])
-    'EU\\\\/1//press'
+    >>> print(node_path(["EU/1", None, "press", None]), node_path([None, "hall 1"]))
+    EU\/1//press ./hall 1
     """
-    names = [(name or "").replace("/", "\\/") for name in node]
-    while names and not names[-1]:
-        names.pop()
-    return "/".join(names) or "/"
+    names = [re.sub(r"([\\/])", r"\\\1", name or "") for name in _without_end(node)]
+    if not names:
+        return "/"
+    return "/".join([{"": ".", ".": r"\."}.get(names[0], names[0]), *names[1:]])
 
 
-def parse_since(text: str) -> str:
+def _without_end(names: Sequence[str | None]) -> Node:
+    """Return names down to the last that is one, None for what is left out."""
+    depth = max((number for number, name in enumerate(names, 1) if name), default=0)
+    return tuple(name or None for name in names[:depth])
+
+
+def parse_since(text: str) -> str | None:
     """Return a time as the database reads it: ``now``, ``ever`` or a date, in UTC where it names no offset.
 
     Raises UserError.
 
-    >>> parse_since("2026-01-31"), parse_since("ever")
-    ('2026-01-31T00:00:00+00:00', '-infinity')
+    >>> parse_since("2026-01-31"), parse_since("ever"), parse_since("now")
+    ('2026-01-31T00:00:00+00:00', '-infinity', None)
     """
-    if text == "ever":
-        return EVER
+    if text in _WORDS:
+        return _WORDS[text]
     try:
-        at = datetime.now(UTC) if text == "now" else datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text)
     except ValueError:
         raise UserError(
             f"{text!r} is no time", hint="Give now, ever, or a date such as 2026-01-31T12:00Z."
@@ -98,49 +123,73 @@ def parse_since(text: str) -> str:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
 
 
-def read_placements(file: Path, tenant: str, since: str) -> Iterator[Placement]:
-    """Yield what a CSV file says: ``source`` and levels, and ``metric``, ``tenant`` and ``since`` if wanted.
+def read_placements(file: Path, tenant: str, since: str | None) -> list[Placement]:
+    """Return what a CSV file says: ``source`` and levels, and ``metric``, ``tenant`` and ``since`` if wanted.
 
     Raises UserError, with the line that is wrong.
     """
+    found: dict[tuple[str | None, ...], int] = {}
+    placements: list[Placement] = []
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            for line, each in _placements(file, lines, tenant, since):
+                earlier = found.setdefault((each.tenant, each.source, each.metric, each.since), line)
+                if earlier != line:
+                    raise UserError(
+                        f"{file}, line {line}: what line {earlier} puts somewhere at the same time",
+                        hint="Leave one of them out.",
+                    )
+                placements.append(each)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file} cannot be read: {error}", hint="Give a CSV file in UTF-8.") from None
+    return placements
+
+
+def _placements(file: Path, lines: TextIO, tenant: str, since: str | None) -> Iterator[tuple[int, Placement]]:
     known = {"source", "metric", "tenant", "since", *LEVELS}
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        rows = csv.DictReader(lines)
-        columns = rows.fieldnames or []
-        if "source" not in columns or not set(columns) <= known:
+    rows = csv.DictReader(lines, strict=True)
+    columns = rows.fieldnames or []
+    if "source" not in columns or not set(columns) <= known or len(set(columns)) < len(columns):
+        raise UserError(
+            f"{file}: the columns are {', '.join(columns) or 'missing'}",
+            hint=f"Begin with a line of names: source, {', '.join(LEVELS)}, metric, tenant, since.",
+        )
+    for row in rows:
+        if None in row or None in row.values() or not row["source"]:
             raise UserError(
-                f"{file}: the columns are {', '.join(columns) or 'missing'}",
-                hint=f"Begin with a line of names: source, {', '.join(LEVELS)}, metric, tenant, since.",
+                f"{file}, line {rows.line_num}: not {len(columns)} values, with a source",
+                hint="Quote values that have commas; leave empty what there is not.",
             )
-        for row in rows:
-            if None in row or None in row.values() or not row["source"]:
-                raise UserError(
-                    f"{file}, line {rows.line_num}: not {len(columns)} values, with a source",
-                    hint="Quote values that have commas; leave empty what there is not.",
-                )
-            try:
-                at = parse_since(row["since"]) if row.get("since") else since
-            except UserError as error:
-                raise UserError(f"{file}, line {rows.line_num}: {error}", hint=error.hint) from None
-            node = tuple(row.get(level) or None for level in LEVELS)
-            yield Placement(row["source"], row.get("metric") or None, node, row.get("tenant") or tenant, at)
+        if any("\0" in value for value in row.values()):
+            raise UserError(f"{file}, line {rows.line_num}: has a NUL", hint="Names are text.")
+        try:
+            at = parse_since(row["since"]) if row.get("since") else since
+        except UserError as error:
+            raise UserError(f"{file}, line {rows.line_num}: {error}", hint=error.hint) from None
+        node = tuple(row.get(level) or None for level in LEVELS)
+        yield (
+            rows.line_num,
+            Placement(row["source"], row.get("metric") or None, node, row.get("tenant") or tenant, at),
+        )
 
 
 def place(dsn: str, placements: Sequence[Placement]) -> list[str]:
-    """Put series where they stand, all or none; return warnings of those that are not known.
+    """Put series where they stand, all or none; return warnings: some are not known, or stay elsewhere.
 
     Raises UserError.
     """
     warnings: list[str] = []
     with _session(dsn) as session:
-        session.add_notice_handler(lambda notice: warnings.append(notice.message_primary or ""))
+        session.add_notice_handler(
+            lambda notice: warnings.append(f"{notice.message_primary}. {notice.message_hint or ''}".rstrip())
+        )
         for each in placements:
             names = (*each.node, *[None] * (len(LEVELS) - len(each.node)))
             session.execute(_PLACE, (each.tenant, each.source, each.metric, *names, each.since))
     return warnings
 
 
-def move(dsn: str, tenant: str, node: Node, into: Node, since: str, as_name: str | None) -> int:
+def move(dsn: str, tenant: str, node: Node, into: Node, since: str | None, as_name: str | None) -> int:
     """Move a node with all that stands in it; return how many sources and series were put anew.
 
     Raises UserError.
@@ -150,15 +199,19 @@ def move(dsn: str, tenant: str, node: Node, into: Node, since: str, as_name: str
     return int(moved)
 
 
-def show(dsn: str, tenant: str, node: Node, at: str) -> list[dict[str, Any]]:
-    """Return the nodes in which series of a tenant stand at a time, and how many."""
-    with psycopg.connect(dsn, row_factory=dict_row) as session:
-        return session.execute(_SHOW, {"tenant": tenant, "node": list(node), "at": at}).fetchall()
+def show(dsn: str, tenant: str, node: Node, at: str | None) -> list[dict[str, Any]]:
+    """Return the nodes in which series of a tenant stand at a time, and how many.
+
+    Raises UserError.
+    """
+    with _session(dsn) as session:
+        rows = session.cursor(row_factory=dict_row)
+        return rows.execute(_SHOW, {"tenant": tenant, "node": list(node), "at": at}).fetchall()
 
 
 @contextmanager
 def _session(dsn: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-    """Yield a transaction; what the database's functions refuse is the user's error."""
+    """Yield a transaction; what the database's functions refuse, or cannot be sent, is the user's error."""
     try:
         with psycopg.connect(dsn, application_name="streamgauge hierarchy") as session:
             session.execute("SET search_path TO public")
@@ -166,4 +219,8 @@ def _session(dsn: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
     except (errors.InvalidParameterValue, errors.NoDataFound) as refused:
         raise UserError(
             refused.diag.message_primary or str(refused), hint=refused.diag.message_hint or ""
+        ) from None
+    except (psycopg.DataError, UnicodeEncodeError) as refused:
+        raise UserError(
+            f"the database takes no such name: {refused}", hint="Names are text in UTF-8."
         ) from None

@@ -84,14 +84,14 @@ def place(
         raise UsageError("say what goes where", hint="Give a source and a node, or --file.")
     at = hierarchy.parse_since(since)
     if file is not None:
-        placements = list(hierarchy.read_placements(file, tenant, at))
+        placements = hierarchy.read_placements(file, tenant, at)
     else:
         placements = [hierarchy.Placement(source or "", metric, hierarchy.parse_node(node or ""), tenant, at)]
     warnings = hierarchy.place(Settings().writer_dsn, placements)
     for warning in warnings:
         typer.echo(f"warning: {printable(warning)}", err=True)
     if as_json:
-        print_json({"placed": len(placements), "unknown": len(warnings)})
+        print_json({"placed": len(placements), "warnings": warnings})
     else:
         typer.echo(f"placed {len(placements):,}")
 

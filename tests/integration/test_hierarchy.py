@@ -59,6 +59,15 @@ def place(
     )
 
 
+def say(owner: psycopg.Connection[Any], source: str, metric: str | None = None, **attributes: str) -> None:
+    """Have the producer say this, too, of a series or of all of its source."""
+    owner.execute(
+        "UPDATE series SET attributes = attributes || %s::jsonb"
+        " WHERE source = %s AND metric = coalesce(%s, metric)",
+        (orjson.dumps(attributes).decode(), source, metric),
+    )
+
+
 def standing(owner: psycopg.Connection[Any], at: str = "now", metric: str = "rpm") -> dict[str, str]:
     """Return where each source stands at a time, by the path of its node."""
     return dict(
@@ -131,12 +140,43 @@ def test_what_is_put_in_between_holds_until_the_next_and_the_same_time_corrects(
     place(owner, "pump-1", None, "2026-01-05Z", "wrong")
     place(owner, "pump-1", None, "2026-01-05Z", "early")
     place(owner, "pump-1", None, "-infinity", "first")
-    rows = owner.execute("SELECT site, since::text, until::text FROM placements ORDER BY since").fetchall()
-    assert rows == [
+    assert held(owner) == [
         ("first", "-infinity", "2026-01-05 00:00:00+00"),
         ("early", "2026-01-05 00:00:00+00", "2026-01-10 00:00:00+00"),
         ("late", "2026-01-10 00:00:00+00", "infinity"),
     ]
+    owner.execute("DELETE FROM placements WHERE site = 'early'")
+    assert held(owner) == [
+        ("first", "-infinity", "2026-01-10 00:00:00+00"),
+        ("late", "2026-01-10 00:00:00+00", "infinity"),
+    ]
+
+
+def held(owner: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+    return owner.execute(
+        "SELECT site, since::text, until::text FROM series_places"
+        " WHERE source = 'pump-1' AND metric = 'rpm' ORDER BY since"
+    ).fetchall()
+
+
+def test_an_empty_attribute_names_no_place(owner: psycopg.Connection[Any]) -> None:
+    say(owner, "pump-5", site="", zone="", system="", component="")
+    assert standing(owner)["pump-5"] == "-/-/-/-"
+    rows = grouped(owner, f"'1h', 'rpm', {DAYS}, '{{NULL}}', 'component'")
+    assert {row[1:5] for row in rows} == {(None, None, None, None)}
+
+
+def test_now_is_when_nobody_else_says_anything(owner: psycopg.Connection[Any], database: str) -> None:
+    with psycopg.connect(database) as early:
+        early.execute("SELECT now()")
+        owner.execute("SELECT place_series('default', 'pump-1', NULL, 'first')")
+        early.execute("SELECT place_series('default', 'pump-1', NULL, 'second')")
+    assert standing(owner)["pump-1"] == "second/-/-/-"
+    with psycopg.connect(database) as early:
+        early.execute("SELECT now()")
+        owner.execute("SELECT place_series('default', 'pump-1', NULL, 'third')")
+        early.execute("SELECT move_node('default', '{third}', '{}', as_name => 'fourth')")
+    assert standing(owner)["pump-1"] == "fourth/-/-/-"
 
 
 TIMES = st.integers(0, 6).map(lambda hour: f"2026-01-01 {hour:02}:00Z")
@@ -203,7 +243,7 @@ def test_a_node_is_moved_with_all_that_stands_in_it(owner: psycopg.Connection[An
     ((moved,),) = owner.execute(
         "SELECT move_node('default', '{north,hall-1}', '{south}', '2026-01-02Z', 'hall-7')"
     ).fetchall()
-    assert moved == 5
+    assert moved == 3
     assert standing(owner, "2026-01-01 12:00Z")["pump-5"] == "north/hall-1/heating/burner"
     assert standing(owner, "2026-01-03Z") == {
         "pump-1": "south/hall-7/cooling/-",
@@ -214,9 +254,115 @@ def test_a_node_is_moved_with_all_that_stands_in_it(owner: psycopg.Connection[An
     }
 
 
+def move(owner: psycopg.Connection[Any], node: str, into: str, since: str, name: str | None = None) -> None:
+    owner.execute("SELECT move_node('default', %s, %s, %s, %s)", (node, into, since, name))
+
+
+def test_what_was_moved_goes_on_following_its_source(owner: psycopg.Connection[Any]) -> None:
+    move(owner, "{north,hall-1}", "{south}", "2026-01-02Z")
+    owner.execute(
+        "INSERT INTO series (tenant, source, metric, attributes)"
+        " SELECT tenant, source, 'new', attributes FROM series WHERE source = 'pump-1' AND metric = 'rpm'"
+    )
+    assert standing(owner, metric="new")["pump-1"] == "south/hall-1/cooling/-"
+    place(owner, "pump-1", None, "2026-01-03Z", "east")
+    assert {standing(owner, metric=metric)["pump-1"] for metric in ("rpm", "temperature", "new")} == {
+        "east/-/-/-"
+    }
+
+
+def test_series_of_one_source_that_stand_apart_are_moved_apart_and_the_source_is_told(
+    owner: psycopg.Connection[Any],
+) -> None:
+    say(owner, "pump-1", "rpm", system="heating")
+    move(owner, "{north,hall-1}", "{south}", "2026-01-02Z")
+    assert standing(owner)["pump-1"] == "south/hall-1/heating/-"
+    assert standing(owner, metric="temperature")["pump-1"] == "south/hall-1/cooling/-"
+    said: list[str | None] = []
+    owner.add_notice_handler(lambda notice: said.append(notice.message_primary))
+    place(owner, "pump-1", None, "2026-01-03Z", "east")
+    assert said == ["series of source 'pump-1' have places of their own, and stay there: rpm, temperature"]
+    owner.execute("DELETE FROM placements WHERE source = 'pump-1' AND metric IS NOT NULL")
+    assert standing(owner)["pump-1"] == standing(owner, metric="temperature")["pump-1"] == "east/-/-/-"
+
+
+def test_what_stands_apart_until_its_source_is_put_elsewhere_is_not_moved_before(
+    owner: psycopg.Connection[Any],
+) -> None:
+    say(owner, "pump-1", "rpm", zone="hall-2")
+    place(owner, "pump-1", None, "2026-01-03Z", "east")
+    with pytest.raises(errors.InvalidParameterValue, match="'temperature' of source 'pump-1' stands apart"):
+        move(owner, "{north,hall-1}", "{south}", "2026-01-02Z")
+    move(owner, "{north,hall-1}", "{south}", "2026-01-03Z")
+    assert standing(owner)["pump-1"] == "east/-/-/-"
+
+
+def test_a_move_in_the_past_holds_from_then_on(owner: psycopg.Connection[Any]) -> None:
+    place(owner, "pump-5", None, "2026-01-05Z", "north", "hall-1", "mill")
+    place(owner, "pump-1", None, "2026-01-06Z", "north", "hall-1")
+    place(owner, "pump-3", None, "2026-01-07Z", "east")
+    move(owner, "{north,hall-1}", "{south}", "2026-01-02Z")
+    assert {at: standing(owner, f"2026-01-{at}Z") for at in ("01", "04", "08")} == {
+        "01": {
+            "pump-1": "north/hall-1/cooling/-",
+            "pump-2": "north/hall-2/cooling/-",
+            "pump-3": "north/hall-1/cooling/-",
+            "pump-4": "south/hall-2/cooling/-",
+            "pump-5": "-/-/-/-",
+        },
+        "04": {
+            "pump-1": "south/hall-1/cooling/-",
+            "pump-2": "north/hall-2/cooling/-",
+            "pump-3": "south/hall-1/cooling/-",
+            "pump-4": "south/hall-2/cooling/-",
+            "pump-5": "-/-/-/-",
+        },
+        "08": {
+            "pump-1": "south/hall-1/-/-",
+            "pump-2": "north/hall-2/cooling/-",
+            "pump-3": "east/-/-/-",
+            "pump-4": "south/hall-2/cooling/-",
+            "pump-5": "south/hall-1/mill/-",
+        },
+    }
+
+
+def test_a_node_is_moved_nowhere_where_another_will_be_later(owner: psycopg.Connection[Any]) -> None:
+    place(owner, "pump-5", None, "2026-01-05Z", "south", "hall-1")
+    with pytest.raises(errors.InvalidParameterValue, match="there is a zone 'hall-1' in south already"):
+        move(owner, "{north,hall-1}", "{south}", "2026-01-02Z")
+
+
+def test_a_group_is_complete_once_it_is_closed_for_members_that_have_no_row_too(
+    owner: psycopg.Connection[Any],
+) -> None:
+    owner.execute("UPDATE series SET home_partition = 1 WHERE source = 'pump-3'")
+    owner.execute(
+        "DELETE FROM readings USING series WHERE readings.series_id = series.series_id AND source = 'pump-3'"
+    )
+    owner.execute(
+        "DELETE FROM rollup_closed_1h USING series"
+        " WHERE rollup_closed_1h.series_id = series.series_id AND source = 'pump-3'"
+    )
+    place(owner, "pump-1", None, "2026-01-01 12:00Z", "south")
+    told = (
+        "SELECT series, members, complete, count(*) FROM"
+        " group_rollup('1h', 'rpm', '2026-01-01', '2026-01-02', '{north}') GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    )
+    assert owner.execute(told).fetchall() == [(1, 2, False, 12), (2, 3, False, 12)]
+    owner.execute(
+        "INSERT INTO progress (topic, partition, epoch, next_offset, owner, session, released_to)"
+        " VALUES ('readings', 1, 1, 0, 'me', 'me', '2026-01-01 06:00Z')"
+    )
+    assert owner.execute(told).fetchall() == [(1, 2, False, 12), (2, 3, False, 6), (2, 3, True, 6)]
+
+
 @pytest.mark.parametrize(
     ("node", "into", "said"),
     [
+        ("{north,hall-1}", None, "nothing can be moved into NULL"),
+        ("{north,hall-1}", '{""}', "nothing can be moved into"),
+        (None, "{south}", "NULL is no node below a tenant"),
         ("{north}", "{north,hall-1}", "north cannot be moved into north/hall-1, which is a part of it"),
         ("{north,hall-1}", "{north,hall-1,cooling}", "cannot be moved into .*, which is a part of it"),
         ("{north}", "{north}", "north cannot be moved into north, which is itself"),
@@ -227,7 +373,7 @@ def test_a_node_is_moved_with_all_that_stands_in_it(owner: psycopg.Connection[An
     ],
 )
 def test_a_node_is_moved_nowhere_where_it_cannot_stand(
-    node: str, into: str, said: str, owner: psycopg.Connection[Any]
+    node: str | None, into: str | None, said: str, owner: psycopg.Connection[Any]
 ) -> None:
     before = standing(owner)
     with pytest.raises(errors.InvalidParameterValue, match=said):
@@ -259,8 +405,8 @@ def test_the_program_shows_places_and_moves(
 
     file = tmp_path / "places.csv"
     file.write_text("source,site,zone,since\npump-5,west,hall-1,ever\npump-9,west,,\n", encoding="utf-8")
-    assert run("place", "--file", str(file)) == {"placed": 2, "unknown": 1}
-    assert run("place", "pump-1", "west/hall-2", "--metric", "rpm") == {"placed": 1, "unknown": 0}
+    assert run("place", "--file", str(file))["placed"] == 2
+    assert run("place", "pump-1", "west/hall-2", "--metric", "rpm") == {"placed": 1, "warnings": []}
     assert run("move", "west/hall-1", "south", "--since", "2026-01-02") == {"moved": 1}
     assert run("show", "west", "--at", "2026-01-01")[0]["sources"] == 1
     assert standing(owner)["pump-5"] == "south/hall-1/-/-"

@@ -1,8 +1,8 @@
 -- Where series stand: tenant, site, zone, system, component; as it was at any time, and rollups of all that stands there.
 
 ALTER TABLE series
-    ADD COLUMN zone      text GENERATED ALWAYS AS (attributes ->> 'zone') STORED,
-    ADD COLUMN component text GENERATED ALWAYS AS (attributes ->> 'component') STORED;
+    ADD COLUMN zone      text GENERATED ALWAYS AS (nullif(attributes ->> 'zone', '')) STORED,
+    ADD COLUMN component text GENERATED ALWAYS AS (nullif(attributes ->> 'component', '')) STORED;
 
 COMMENT ON COLUMN series.zone IS 'Attribute "zone": the part of the site';
 COMMENT ON COLUMN series.component IS 'Attribute "component": the part of the system';
@@ -18,12 +18,10 @@ CREATE TABLE placements (
     system    text,
     component text,
     since     timestamptz NOT NULL DEFAULT '-infinity',
-    until     timestamptz NOT NULL DEFAULT 'infinity',
     CONSTRAINT one_place_at_a_time UNIQUE NULLS NOT DISTINCT (tenant, source, metric, since),
-    CONSTRAINT ends_after_its_begin CHECK (since < until),
+    CONSTRAINT begins_some_time CHECK (since < 'infinity'),
     CONSTRAINT names_are_not_empty CHECK ('' NOT IN (coalesce(site, '-'), coalesce(zone, '-'), coalesce(system, '-'), coalesce(component, '-')))
 );
-CREATE INDEX placements_site ON placements (tenant, site);
 
 COMMENT ON TABLE placements IS 'Where series were put, and when; place_series and move_node write it. View series_places has the series that nobody put anywhere, too';
 COMMENT ON COLUMN placements.tenant IS 'Whose series it is';
@@ -33,23 +31,38 @@ COMMENT ON COLUMN placements.site IS 'Where it stands; NULL where it stands in n
 COMMENT ON COLUMN placements.zone IS 'Which part of the site';
 COMMENT ON COLUMN placements.system IS 'What it is a part of';
 COMMENT ON COLUMN placements.component IS 'Which part of the system';
-COMMENT ON COLUMN placements.since IS 'From when on';
-COMMENT ON COLUMN placements.until IS 'Until when: the next row begins there; infinity in the last one';
+COMMENT ON COLUMN placements.since IS 'From when on, until the next row of the same source and metric begins';
 COMMENT ON CONSTRAINT one_place_at_a_time ON placements IS 'Who puts something somewhere again at the same time corrects that row';
-COMMENT ON CONSTRAINT ends_after_its_begin ON placements IS 'A place holds for a while';
+COMMENT ON CONSTRAINT begins_some_time ON placements IS 'A place holds for a while';
 COMMENT ON CONSTRAINT names_are_not_empty ON placements IS 'What stands in none has NULL';
-COMMENT ON INDEX placements_site IS 'What was put into a site';
+
+-- Each ends where the next one begins, so one that is deleted leaves no hole.
+CREATE VIEW places_held AS
+SELECT tenant, source, metric, site, zone, system, component, since,
+       lead(since, 1, 'infinity') OVER (PARTITION BY tenant, source, metric ORDER BY since) AS until
+FROM placements;
+
+COMMENT ON VIEW places_held IS 'Where series were put, and until when';
+COMMENT ON COLUMN places_held.tenant IS 'Whose series it is';
+COMMENT ON COLUMN places_held.source IS 'What is measured: a machine, a sensor, a service';
+COMMENT ON COLUMN places_held.metric IS 'Which of its series; NULL for all of them that have no row of their own yet';
+COMMENT ON COLUMN places_held.site IS 'Where it stands; NULL where it stands in none';
+COMMENT ON COLUMN places_held.zone IS 'Which part of the site';
+COMMENT ON COLUMN places_held.system IS 'What it is a part of';
+COMMENT ON COLUMN places_held.component IS 'Which part of the system';
+COMMENT ON COLUMN places_held.since IS 'From when on';
+COMMENT ON COLUMN places_held.until IS 'Until when: the next one begins there; infinity in the last one';
 
 -- A series stands where it was put; before that, where its source was put; before that, where its producer says.
 CREATE VIEW series_places AS
 SELECT s.series_id, s.tenant, s.source, s.metric, p.site, p.zone, p.system, p.component,
        p.since, p.until, 'series' AS put_as
-FROM placements AS p
+FROM places_held AS p
 JOIN series AS s ON s.source = p.source AND s.metric = p.metric AND s.tenant = p.tenant
 UNION ALL
 SELECT s.series_id, s.tenant, s.source, s.metric, p.site, p.zone, p.system, p.component,
        p.since, least(p.until, own.since), 'source'
-FROM placements AS p
+FROM places_held AS p
 JOIN series AS s ON s.source = p.source AND s.tenant = p.tenant
 CROSS JOIN LATERAL (
     SELECT min(since) AS since FROM placements
@@ -57,7 +70,7 @@ CROSS JOIN LATERAL (
 ) AS own
 WHERE p.metric IS NULL AND p.since < coalesce(own.since, 'infinity')
 UNION ALL
-SELECT s.series_id, s.tenant, s.source, s.metric, s.site, s.zone, s.system, s.component,
+SELECT s.series_id, s.tenant, s.source, s.metric, nullif(s.site, ''), s.zone, nullif(s.system, ''), s.component,
        '-infinity', coalesce(put.since, 'infinity'), NULL
 FROM series AS s
 CROSS JOIN LATERAL (
@@ -82,33 +95,34 @@ COMMENT ON COLUMN series_places.put_as IS 'series: it was put there itself; sour
 CREATE FUNCTION place_series(
     tenant text, source text, metric text,
     site text, zone text DEFAULT NULL, system text DEFAULT NULL, component text DEFAULT NULL,
-    since timestamptz DEFAULT now()
+    since timestamptz DEFAULT NULL
 )
 RETURNS void
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, public, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+    staying text;
 BEGIN
-    IF since IS NULL OR since = 'infinity' THEN
-        RAISE EXCEPTION 'a place begins at a time, not %', coalesce(since::text, 'NULL')
+    IF since = 'infinity' THEN
+        RAISE EXCEPTION 'a place begins at a time, not infinity'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the time since when it stands there, or -infinity for ever.';
+    ELSIF '' IN (place_series.tenant, place_series.source, place_series.metric) THEN
+        RAISE EXCEPTION 'the name of a tenant, source or metric is empty'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'For all series of a source metric is NULL.';
     ELSIF '' IN (place_series.site, place_series.zone, place_series.system, place_series.component) THEN
         RAISE EXCEPTION 'the name of a place is empty'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave a level out by NULL.';
     END IF;
     LOCK TABLE placements IN SHARE ROW EXCLUSIVE MODE;
-    UPDATE placements AS p SET until = place_series.since
-    WHERE p.tenant = place_series.tenant AND p.source = place_series.source
-      AND p.metric IS NOT DISTINCT FROM place_series.metric
-      AND p.since < place_series.since AND p.until > place_series.since;
-    INSERT INTO placements (tenant, source, metric, site, zone, system, component, since, until)
-    SELECT place_series.tenant, place_series.source, place_series.metric,
-           place_series.site, place_series.zone, place_series.system, place_series.component,
-           place_series.since, coalesce(min(p.since), 'infinity')
-    FROM placements AS p
-    WHERE p.tenant = place_series.tenant AND p.source = place_series.source
-      AND p.metric IS NOT DISTINCT FROM place_series.metric AND p.since > place_series.since
+    -- Now is when nobody else says anything: who began earlier may come later.
+    INSERT INTO placements (tenant, source, metric, site, zone, system, component, since)
+    VALUES (
+        place_series.tenant, place_series.source, place_series.metric,
+        place_series.site, place_series.zone, place_series.system, place_series.component,
+        coalesce(place_series.since, clock_timestamp())
+    )
     ON CONFLICT ON CONSTRAINT one_place_at_a_time DO UPDATE
     SET site = excluded.site, zone = excluded.zone, system = excluded.system, component = excluded.component;
     IF NOT EXISTS (
@@ -120,13 +134,23 @@ BEGIN
             quote_nullable(tenant), coalesce(quote_literal(metric), 'at all'), quote_nullable(source)
             USING HINT = 'If these are not its names, take the place back: DELETE FROM placements.';
     END IF;
+    SELECT string_agg(DISTINCT p.metric, ', ' ORDER BY p.metric) INTO staying
+    FROM placements AS p
+    WHERE p.tenant = place_series.tenant AND p.source = place_series.source
+      AND place_series.metric IS NULL AND p.metric IS NOT NULL;
+    IF staying IS NOT NULL THEN
+        RAISE WARNING 'series of source % have places of their own, and stay there: %', quote_literal(source), staying
+            USING HINT = 'Those that shall follow their source: take their places back, DELETE FROM placements.';
+    END IF;
 END
 $$;
 
-COMMENT ON FUNCTION place_series(text, text, text, text, text, text, text, timestamptz) IS 'Puts a series, or where metric is NULL all of a source that have no place of their own, somewhere from a time on, until where it is put next';
+COMMENT ON FUNCTION place_series(text, text, text, text, text, text, text, timestamptz) IS 'Puts a series, or where metric is NULL all of a source that have no place of their own, somewhere from a time on, or from now, until where it is put next';
 
+-- What stands in the node from then on is put anew, be it said by producers, put there before, or later. Sources follow
+-- where all their series do: they, and series that come later, are one row, which the next one of the source ends.
 CREATE FUNCTION move_node(
-    tenant text, node text[], into_node text[], since timestamptz DEFAULT now(), as_name text DEFAULT NULL
+    tenant text, node text[], into_node text[], since timestamptz DEFAULT NULL, as_name text DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql
@@ -140,12 +164,19 @@ DECLARE
     depth    CONSTANT integer := cardinality(node);
     name     CONSTANT text := coalesce(as_name, node[cardinality(node)]);
     prefix   CONSTANT text[] := into_node || array_fill(NULL::text, ARRAY[greatest(0, depth - 1 - cardinality(into_node))]) || name;
-    moved    record;
-    count    bigint := 0;
+    begins   timestamptz := since;
+    apart    record;
+    count    bigint;
 BEGIN
-    IF depth = 0 OR depth > 4 OR cardinality(into_node) > 4 OR node[depth] IS NULL OR name = '' THEN
+    IF node IS NULL OR depth = 0 OR depth > 4 OR node[depth] IS NULL OR name = '' THEN
         RAISE EXCEPTION '% is no node below a tenant', quote_nullable(shown)
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Name its site, zone, system and component, as far as it has them.';
+    ELSIF into_node IS NULL OR cardinality(into_node) > 4 OR '' = ANY (into_node) THEN
+        RAISE EXCEPTION 'nothing can be moved into %', quote_nullable(into_node::text)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Name a node by an array; the tenant itself is {}.';
+    ELSIF since = 'infinity' THEN
+        RAISE EXCEPTION 'a move is at a time, not infinity'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the time since when it stands there, or -infinity for ever.';
     ELSIF into_node[:depth] IS NOT DISTINCT FROM node THEN
         RAISE EXCEPTION '% cannot be moved into %, which is %', shown, shown_to,
             CASE WHEN into_node = node THEN 'itself' ELSE 'a part of it' END
@@ -155,36 +186,55 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Levels are, from the highest on: tenant, site, zone, system, component.';
     END IF;
     LOCK TABLE placements IN SHARE ROW EXCLUSIVE MODE;
+    begins := coalesce(begins, clock_timestamp());
     CREATE TEMP TABLE standing ON COMMIT DROP AS
-    SELECT p.source, p.metric, ARRAY[p.site, p.zone, p.system, p.component] AS names
-    FROM placements AS p
-    WHERE p.tenant = move_node.tenant AND p.since <= move_node.since AND p.until > move_node.since
+    SELECT p.source, p.metric, ARRAY[p.site, p.zone, p.system, p.component] AS names,
+           greatest(p.since, begins) AS since, p.until, true AS placed
+    FROM places_held AS p
+    WHERE p.tenant = move_node.tenant AND p.until > begins
     UNION ALL
-    SELECT p.source, p.metric, ARRAY[p.site, p.zone, p.system, p.component]
-    FROM series_places AS p
-    WHERE p.tenant = move_node.tenant AND p.put_as IS NULL AND p.until > move_node.since;
+    SELECT DISTINCT said.source, CASE WHEN said.lowest <> said.highest THEN said.metric END, said.names,
+           begins, CASE WHEN said.lowest <> said.highest THEN said.until ELSE 'infinity' END, false
+    FROM (
+        SELECT p.source, p.metric, n.names, p.until,
+               min(n.names) OVER (PARTITION BY p.source) AS lowest, max(n.names) OVER (PARTITION BY p.source) AS highest
+        FROM series_places AS p
+        CROSS JOIN LATERAL (SELECT ARRAY[p.site, p.zone, p.system, p.component] AS names) AS n
+        WHERE p.tenant = move_node.tenant AND p.put_as IS NULL AND p.until > begins
+    ) AS said;
+    SELECT s.source, s.metric, s.until INTO apart
+    FROM standing AS s
+    WHERE s.names[:depth] IS NOT DISTINCT FROM node AND s.metric IS NOT NULL AND NOT s.placed AND EXISTS (
+        SELECT FROM standing AS o WHERE o.source = s.source AND o.metric IS NULL AND o.since = s.until
+    )
+    ORDER BY s.source, s.metric LIMIT 1;
     IF NOT EXISTS (SELECT FROM standing WHERE names[:depth] IS NOT DISTINCT FROM node) THEN
-        RAISE EXCEPTION 'nothing of tenant % stands in % at %', quote_nullable(tenant), shown, since
+        RAISE EXCEPTION 'nothing of tenant % stands in % from % on', quote_nullable(tenant), shown, begins
             USING ERRCODE = 'no_data_found', HINT = 'View series_places shows what stands where.';
     ELSIF EXISTS (SELECT FROM standing WHERE names[:depth] IS NOT DISTINCT FROM prefix) THEN
         RAISE EXCEPTION 'there is a % % in % already', levels[depth], quote_nullable(name), shown_to
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give what you move another name.';
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = format('Give what you move another name; what stands there, from %s on or later, is in series_places.', begins);
+    ELSIF apart.source IS NOT NULL THEN
+        RAISE EXCEPTION 'series % of source % stands apart from others, until all are put elsewhere at %',
+            quote_literal(apart.metric), quote_literal(apart.source), apart.until
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Move from then on, or take that place back: DELETE FROM placements.';
     END IF;
-    FOR moved IN
-        SELECT source, metric, prefix || names[depth + 1:] AS names
-        FROM standing WHERE names[:depth] IS NOT DISTINCT FROM node
-    LOOP
-        PERFORM place_series(
-            tenant, moved.source, moved.metric, moved.names[1], moved.names[2], moved.names[3], moved.names[4], since
-        );
-        count := count + 1;
-    END LOOP;
+    SELECT count(DISTINCT (s.source, s.metric)) INTO count
+    FROM standing AS s WHERE s.names[:depth] IS NOT DISTINCT FROM node;
+    INSERT INTO placements (tenant, source, metric, site, zone, system, component, since)
+    SELECT move_node.tenant, s.source, s.metric, n.names[1], n.names[2], n.names[3], n.names[4], s.since
+    FROM standing AS s
+    CROSS JOIN LATERAL (SELECT prefix || s.names[depth + 1:] AS names) AS n
+    WHERE s.names[:depth] IS NOT DISTINCT FROM node
+    ON CONFLICT ON CONSTRAINT one_place_at_a_time DO UPDATE
+    SET site = excluded.site, zone = excluded.zone, system = excluded.system, component = excluded.component;
     DROP TABLE standing;
     RETURN count;
 END
 $$;
 
-COMMENT ON FUNCTION move_node(text, text[], text[], timestamptz, text) IS 'Moves a node of the hierarchy, given by the names of its site, zone, system and component, with all that stands in it, from a time on; returns how many series and sources were put anew';
+COMMENT ON FUNCTION move_node(text, text[], text[], timestamptz, text) IS 'Moves a node of the hierarchy, given by the names of its site, zone, system and component, with all that stands in it from a time on, or will; returns how many series and sources that is';
 
 ALTER TABLE metrics ADD COLUMN worst text NOT NULL DEFAULT 'highest'
     CONSTRAINT worst_is_known CHECK (worst IN ('highest', 'lowest'));
@@ -196,7 +246,8 @@ CREATE FUNCTION members(
     node text[] DEFAULT '{}', by text DEFAULT NULL, placed timestamptz DEFAULT NULL, tenant text DEFAULT 'default'
 )
 RETURNS TABLE (
-    source text, site text, zone text, system text, component text, member_from timestamptz, member_to timestamptz
+    source text, site text, zone text, system text, component text,
+    member_from timestamptz, member_to timestamptz, released_to timestamptz
 )
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path TO pg_catalog, public, pg_temp
@@ -211,14 +262,16 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Levels below a tenant are site, zone, system and component; a node is an array of their names.';
     END IF;
-    -- Planned for what is asked: the index of sites is of no use where none is named.
+    -- Planned for what is asked: an index of sites is of no use where none is named.
     RETURN QUERY EXECUTE $sql$
         SELECT p.source,
                CASE WHEN $7 >= 1 THEN p.site END, CASE WHEN $7 >= 2 THEN p.zone END,
                CASE WHEN $7 >= 3 THEN p.system END, CASE WHEN $7 >= 4 THEN p.component END,
                CASE WHEN $6 IS NULL THEN p.since ELSE '-infinity' END,
-               CASE WHEN $6 IS NULL THEN p.until ELSE 'infinity' END
+               CASE WHEN $6 IS NULL THEN p.until ELSE 'infinity' END,
+               m.released_to
         FROM series_places AS p
+        JOIN rollup_marks AS m USING (series_id)
         WHERE p.tenant = $1 AND p.metric = $2 AND ($5[1] IS NULL OR p.site = $5[1])
           AND (ARRAY[p.site, p.zone, p.system, p.component])[:cardinality($5)] IS NOT DISTINCT FROM $5
           AND p.since <= coalesce($6, $4) AND p.until > coalesce($6, $3)
@@ -226,7 +279,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION members(text, timestamptz, timestamptz, text[], text, timestamptz, text) IS 'Which sources have a series of a metric that stands in a node between two times, in which of its nodes of level by, and from when to when; where placed is given, which stand there at that time, for all times';
+COMMENT ON FUNCTION members(text, timestamptz, timestamptz, text[], text, timestamptz, text) IS 'Which sources have a series of a metric that stands in a node between two times, in which of its nodes of level by, from when to when, and up to where their buckets are closed; where placed is given, which stand there at that time, for all times';
 
 -- Members are looked up first, and then the rows of these sources, by the index, also behind a tenant's barrier. In one
 -- query the planner does not know how many there are, and may read rows anew for each of them.
@@ -236,7 +289,7 @@ CREATE FUNCTION group_rollup(
 )
 RETURNS TABLE (
     bucket timestamptz, site text, zone text, system text, component text,
-    series bigint, readings bigint, bad bigint,
+    series bigint, members bigint, readings bigint, bad bigint,
     sum double precision, mean double precision, min double precision, max double precision,
     worst text, worst_value double precision, complete boolean
 )
@@ -248,41 +301,65 @@ DECLARE
     lowest CONSTANT boolean := EXISTS (
         SELECT FROM metrics AS m WHERE m.tenant = $8 AND m.metric = $2 AND m.worst = 'lowest'
     );
+    width  CONSTANT interval := (SELECT make_interval(secs => l.width_s) FROM rollup_levels AS l WHERE l.name = level);
     found  record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM rollup_levels AS l WHERE l.name = level) THEN
+    IF width IS NULL THEN
         RAISE EXCEPTION 'there are no rollups of level %', quote_nullable(level)
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Table rollup_levels lists the levels.';
     END IF;
     SELECT array_agg(m.source) AS sources, array_agg(m.site) AS sites, array_agg(m.zone) AS zones,
            array_agg(m.system) AS systems, array_agg(m.component) AS components,
-           array_agg(m.member_from) AS begins, array_agg(m.member_to) AS ends
-    INTO found FROM members(metric, since, until, node, by, placed, tenant) AS m;
+           array_agg(m.member_from) AS begins, array_agg(m.member_to) AS ends, array_agg(m.released_to) AS marks,
+           array_agg(m.nth) AS nths
+    INTO found FROM (
+        SELECT *, dense_rank() OVER (ORDER BY m.site, m.zone, m.system, m.component) AS nth
+        FROM members(metric, since, until, node, by, placed, tenant) AS m
+    ) AS m;
+    -- Members that have no row are counted apart from rows, and as many at once as came, went and are closed together.
     RETURN QUERY EXECUTE format($sql$
-        SELECT r.bucket, p.site, p.zone, p.system, p.component,
-               count(*), sum(r.readings)::bigint, sum(r.bad)::bigint, sum(r.sum), avg(r.mean), min(r.min), max(r.max),
-               %2$s(r.source, r.%3$s) FILTER (WHERE r.%3$s IS NOT NULL), %3$s(r.%3$s), bool_and(r.complete)
-        FROM %1$I AS r
-        JOIN unnest($5, $6, $7, $8, $9, $10, $11) AS p (source, site, zone, system, component, begins, ends)
-          ON p.source = r.source AND p.begins <= r.bucket AND p.ends > r.bucket
-        WHERE r.tenant = $1 AND r.metric = $2 AND r.bucket >= $3 AND r.bucket < $4 AND r.source = ANY ($5)
-        GROUP BY 1, 2, 3, 4, 5
+        WITH alike AS MATERIALIZED (
+            SELECT m.nth, greatest(m.begins, $3) AS begins, least(m.ends, $4) AS ends, m.mark, count(*) AS members
+            FROM unnest($12, $10, $11, $13) AS m (nth, begins, ends, mark)
+            GROUP BY 1, 2, 3, 4
+        ), grouped AS (
+            SELECT r.bucket, p.nth, p.site, p.zone, p.system, p.component, count(*) AS series,
+                   sum(r.readings)::bigint AS readings, sum(r.bad)::bigint AS bad,
+                   sum(r.sum) AS sum, avg(r.mean) AS mean, min(r.min) AS min, max(r.max) AS max,
+                   %2$s(r.source, r.%3$s) FILTER (WHERE r.%3$s IS NOT NULL) AS worst, %3$s(r.%3$s) AS worst_value,
+                   bool_and(r.complete) AS complete
+            FROM %1$I AS r
+            JOIN unnest($5, $6, $7, $8, $9, $10, $11, $12) AS p (source, site, zone, system, component, begins, ends, nth)
+              ON p.source = r.source AND p.begins <= r.bucket AND p.ends > r.bucket
+            WHERE r.tenant = $1 AND r.metric = $2 AND r.bucket >= $3 AND r.bucket < $4 AND r.source = ANY ($5)
+            GROUP BY 1, 2, 3, 4, 5, 6
+        )
+        SELECT g.bucket, g.site, g.zone, g.system, g.component, g.series, a.members, g.readings, g.bad,
+               g.sum, g.mean, g.min, g.max, g.worst, g.worst_value, g.complete AND g.bucket + $14 <= a.mark
+        FROM grouped AS g
+        CROSS JOIN LATERAL (
+            SELECT sum(a.members)::bigint AS members, min(a.mark) AS mark
+            FROM alike AS a WHERE a.nth = g.nth AND a.begins <= g.bucket AND a.ends > g.bucket
+        ) AS a
         ORDER BY 1, 2, 3, 4, 5
     $sql$, 'rollup_' || level, CASE WHEN lowest THEN 'first' ELSE 'last' END, CASE WHEN lowest THEN 'min' ELSE 'max' END)
     USING tenant, metric, since, until,
-          found.sources, found.sites, found.zones, found.systems, found.components, found.begins, found.ends;
+          found.sources, found.sites, found.zones, found.systems, found.components, found.begins, found.ends,
+          found.nths, found.marks, width;
 END
 $$;
 
 COMMENT ON FUNCTION group_rollup(text, text, timestamptz, timestamptz, text[], text, timestamptz, text) IS 'Rollups of all series of a metric that stand in a node: a row for each bucket of the level, or where by names a level of the hierarchy for each of its nodes. A bucket counts where the series stood when it began; where placed is given, where it stood at that time';
 
-SELECT show_to_tenants(shown::regclass) FROM unnest(ARRAY['series', 'metrics', 'series_places']) AS shown;
+SELECT show_to_tenants(shown::regclass) FROM unnest(ARRAY['series', 'metrics', 'rollup_marks', 'series_places']) AS shown;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON placements TO streamgauge_writer;
 GRANT EXECUTE ON FUNCTION
     place_series(text, text, text, text, text, text, text, timestamptz),
     move_node(text, text[], text[], timestamptz, text)
 TO streamgauge_writer;
+GRANT SELECT ON places_held TO streamgauge_writer;
+GRANT SELECT ON rollup_marks TO streamgauge_reader;
 GRANT SELECT ON series_places TO streamgauge_reader, streamgauge_writer;
 GRANT EXECUTE ON FUNCTION
     members(text, timestamptz, timestamptz, text[], text, timestamptz, text),
