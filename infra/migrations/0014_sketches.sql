@@ -11,12 +11,11 @@ COMMENT ON COLUMN sketch.counts IS 'How many values are in each of them';
 CREATE FUNCTION sketch_key(value double precision) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
-    WHEN value > 0 THEN 20000 + ceil(ln(value) / 0.020000666706669435)::integer
-    WHEN value < 0 THEN -20000 - ceil(ln(-value) / 0.020000666706669435)::integer
-    WHEN value = 0 THEN 0
+    WHEN abs(value) < 1e-140 THEN 0
+    WHEN abs(value) <= 1e140 THEN (sign(value) * (20000 + ceil(ln(abs(value)) / 0.020000666706669435)))::integer
 END;
 
-COMMENT ON FUNCTION sketch_key(double precision) IS 'The range of values that a value is in, of those from 1e-140 to 1e140 and their negatives; 0 for 0';
+COMMENT ON FUNCTION sketch_key(double precision) IS 'The range of values that a value is in; 0 for what is nearer to 0 than 1e-140, NULL for what is beyond 1e140 or no number: see usable';
 
 CREATE FUNCTION sketch_value(key integer) RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -53,12 +52,14 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT ROW(array_agg(key ORDER BY key), array_agg(count ORDER BY key))::sketch
     FROM (
-        SELECT u.key, sum(u.count)::bigint AS count FROM unnest(counted_keys, their_counts) AS u (key, count) GROUP BY u.key
+        SELECT u.key, sum(u.count)::bigint AS count FROM unnest(counted_keys, their_counts) AS u (key, count)
+        WHERE u.key IS NOT NULL AND u.count > 0
+        GROUP BY u.key
     ) AS summed
     HAVING count(*) > 0;
 END;
 
-COMMENT ON FUNCTION sketch_of(integer[], bigint[]) IS 'The sketch that has these keys so often, each given in any order and any number of times; NULL of none';
+COMMENT ON FUNCTION sketch_of(integer[], bigint[]) IS 'The sketch that has these keys so often, each given in any order and any number of times; NULL keys count for nothing, NULL of none';
 
 CREATE FUNCTION merged(sketches sketch[]) RETURNS sketch
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -141,60 +142,76 @@ COMMENT ON COLUMN sketch_levels.name IS 'Its name';
 COMMENT ON COLUMN sketch_levels.below_s IS 'Seconds of a bucket of the level below; NULL for the lowest, which is made of readings';
 
 -- What lies before a mark is stored. After it, it is made of what levels below have stored, each from where those above it
--- end, and then of readings.
-CREATE VIEW rollup_quantiles AS
-SELECT s.series_id, s.tenant, s.source, s.metric, l.name AS level, k.bucket, ROW(k.keys, k.counts)::sketch AS sketch, true AS complete
-FROM series AS s
-JOIN metrics AS q ON q.tenant = s.tenant AND q.metric = s.metric AND q.quantiles
-JOIN sketch_marks AS m ON m.series_id = s.series_id
-JOIN rollup_levels AS l ON l.width_s = m.width_s
-JOIN rollup_sketches AS k ON k.series_id = m.series_id AND k.width_s = m.width_s AND k.bucket < m.sketched_to
-UNION ALL
-SELECT s.series_id, s.tenant, s.source, s.metric, l.name, made.bucket, made.sketch, false
-FROM series AS s
-JOIN metrics AS q ON q.tenant = s.tenant AND q.metric = s.metric AND q.quantiles
-CROSS JOIN rollup_levels AS l
-CROSS JOIN LATERAL (
-    SELECT counted.bucket,
-           ROW(array_agg(counted.key ORDER BY counted.key), array_agg(counted.count ORDER BY counted.key))::sketch AS sketch
-    FROM (
-        SELECT parts.bucket, parts.key, sum(parts.count)::bigint AS count
-        FROM (
-            SELECT date_bin(make_interval(secs => l.width_s), k.bucket, 'epoch') AS bucket, u.key, u.count
+-- end, and then of readings: of those times alone that are asked for, as where there are no marks yet that is all there is.
+CREATE FUNCTION series_quantiles(
+    level text, metric text, since timestamptz, until timestamptz, sources text[] DEFAULT NULL, tenant text DEFAULT 'default'
+)
+RETURNS TABLE (source text, bucket timestamptz, sketch sketch, complete boolean)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path TO pg_catalog, public, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    wide_s CONSTANT integer := (SELECT l.width_s FROM rollup_levels AS l WHERE l.name = level);
+    width  CONSTANT interval := make_interval(secs => wide_s);
+BEGIN
+    IF NOT EXISTS (SELECT FROM metrics AS m WHERE m.tenant = $6 AND m.metric = $2 AND m.quantiles) THEN
+        RAISE EXCEPTION 'metric % of tenant % keeps no quantiles', quote_nullable(metric), quote_nullable(tenant)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'The owner of the database sets quantiles in table metrics.';
+    ELSIF wide_s IS NULL THEN
+        RAISE EXCEPTION 'there are no rollups of level %', quote_nullable(level)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Table rollup_levels lists the levels.';
+    END IF;
+    RETURN QUERY EXECUTE $sql$
+        SELECT s.source, k.bucket, ROW(k.keys, k.counts)::sketch, true
+        FROM series AS s
+        JOIN sketch_marks AS m ON m.series_id = s.series_id AND m.width_s = $6
+        JOIN rollup_sketches AS k ON k.series_id = s.series_id AND k.width_s = $6 AND k.bucket < m.sketched_to
+        WHERE s.tenant = $1 AND s.metric = $2 AND ($5 IS NULL OR s.source = ANY ($5)) AND k.bucket >= $3 AND k.bucket < $4
+        UNION ALL
+        SELECT s.source, made.bucket, made.sketch, false
+        FROM series AS s
+        CROSS JOIN LATERAL (
+            SELECT counted.bucket,
+                   ROW(array_agg(counted.key ORDER BY counted.key), array_agg(counted.count ORDER BY counted.key))::sketch AS sketch
             FROM (
-                SELECT below.width_s, m.sketched_to AS ends, max(m.sketched_to) OVER (
-                    ORDER BY below.width_s DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-                ) AS begins
-                FROM rollup_levels AS below
-                LEFT JOIN sketch_marks AS m ON m.series_id = s.series_id AND m.width_s = below.width_s
-                WHERE below.width_s <= l.width_s
-            ) AS part
-            JOIN rollup_sketches AS k
-              ON k.series_id = s.series_id AND k.width_s = part.width_s AND k.width_s < l.width_s
-             AND k.bucket >= coalesce(part.begins, '-infinity') AND k.bucket < part.ends
-            CROSS JOIN LATERAL unnest(k.keys, k.counts) AS u (key, count)
-            UNION ALL
-            SELECT date_bin(make_interval(secs => l.width_s), r.ts, 'epoch'), sketch_key(usable(r.value, r.quality)), 1
-            FROM readings AS r
-            WHERE r.series_id = s.series_id AND usable(r.value, r.quality) IS NOT NULL AND r.ts >= coalesce(
-                (SELECT max(sketched_to) FROM sketch_marks AS m WHERE m.series_id = s.series_id AND m.width_s <= l.width_s),
-                '-infinity'
-            )
-        ) AS parts
-        GROUP BY parts.bucket, parts.key
-    ) AS counted
-    GROUP BY counted.bucket
-) AS made;
+                SELECT parts.bucket, parts.key, sum(parts.count)::bigint AS count
+                FROM (
+                    SELECT date_bin($7, k.bucket, 'epoch') AS bucket, u.key, u.count
+                    FROM (
+                        SELECT below.width_s, m.sketched_to AS ends, max(m.sketched_to) OVER (
+                            ORDER BY below.width_s DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                        ) AS begins
+                        FROM rollup_levels AS below
+                        LEFT JOIN sketch_marks AS m ON m.series_id = s.series_id AND m.width_s = below.width_s
+                        WHERE below.width_s <= $6
+                    ) AS part
+                    JOIN rollup_sketches AS k
+                      ON k.series_id = s.series_id AND k.width_s = part.width_s AND k.width_s < $6
+                     AND k.bucket >= coalesce(part.begins, '-infinity') AND k.bucket < part.ends
+                    CROSS JOIN LATERAL unnest(k.keys, k.counts) AS u (key, count)
+                    WHERE k.bucket >= $8 AND k.bucket < $9
+                    UNION ALL
+                    SELECT date_bin($7, r.ts, 'epoch'), sketch_key(usable(r.value, r.quality)), 1
+                    FROM readings AS r
+                    WHERE r.series_id = s.series_id AND usable(r.value, r.quality) IS NOT NULL
+                      AND r.ts >= $8 AND r.ts < $9 AND r.ts >= coalesce(
+                          (SELECT max(sketched_to) FROM sketch_marks AS m WHERE m.series_id = s.series_id AND m.width_s <= $6),
+                          '-infinity'
+                      )
+                ) AS parts
+                GROUP BY parts.bucket, parts.key
+            ) AS counted
+            GROUP BY counted.bucket
+        ) AS made
+        WHERE s.tenant = $1 AND s.metric = $2 AND ($5 IS NULL OR s.source = ANY ($5))
+    $sql$ USING tenant, metric, since, until, sources, wide_s, width,
+                date_bin(width, since + width - INTERVAL '1 microsecond', 'epoch'),
+                date_bin(width, until + width - INTERVAL '1 microsecond', 'epoch');
+END
+$$;
 
-COMMENT ON VIEW rollup_quantiles IS 'Sketches of the series of metrics that ask for quantiles, in buckets of each level, as fresh as the readings: always bound bucket and name a level';
-COMMENT ON COLUMN rollup_quantiles.series_id IS 'The series, a row of table series';
-COMMENT ON COLUMN rollup_quantiles.tenant IS 'Whose series it is';
-COMMENT ON COLUMN rollup_quantiles.source IS 'What is measured: a machine, a sensor, a service';
-COMMENT ON COLUMN rollup_quantiles.metric IS 'Which of its quantities';
-COMMENT ON COLUMN rollup_quantiles.level IS 'Which level of rollups: 1m, 1h';
-COMMENT ON COLUMN rollup_quantiles.bucket IS 'Begin of the bucket';
-COMMENT ON COLUMN rollup_quantiles.sketch IS 'Of its usable values: percentile(sketch, 0.95)';
-COMMENT ON COLUMN rollup_quantiles.complete IS 'Whether it is stored';
+COMMENT ON FUNCTION series_quantiles(text, text, timestamptz, timestamptz, text[], text) IS 'Sketches of a metric that asks for quantiles, of all its sources or of these, in the buckets of a level that begin between two times, as fresh as the readings; complete is whether it is stored';
 
 -- What is asked for and is released is stored, some hour of readings and some day of sketches at once; what nobody asks
 -- for any more is removed, and its marks with it.
@@ -303,43 +320,56 @@ CREATE FUNCTION group_quantiles(
     node text[] DEFAULT '{}', by text DEFAULT NULL, placed timestamptz DEFAULT NULL, tenant text DEFAULT 'default'
 )
 RETURNS TABLE (
-    bucket timestamptz, site text, zone text, system text, component text, series bigint, sketch sketch, complete boolean
+    bucket timestamptz, site text, zone text, system text, component text,
+    series bigint, members bigint, sketch sketch, complete boolean
 )
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path TO pg_catalog, public, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
+    width CONSTANT interval := (SELECT make_interval(secs => l.width_s) FROM rollup_levels AS l WHERE l.name = level);
     found record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM metrics AS m WHERE m.tenant = $8 AND m.metric = $2 AND m.quantiles) THEN
-        RAISE EXCEPTION 'metric % of tenant % keeps no quantiles', quote_nullable(metric), quote_nullable(tenant)
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'The owner of the database sets quantiles in table metrics.';
-    ELSIF NOT EXISTS (SELECT FROM rollup_levels AS l WHERE l.name = level) THEN
-        RAISE EXCEPTION 'there are no rollups of level %', quote_nullable(level)
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Table rollup_levels lists the levels.';
-    END IF;
-    SELECT array_agg(m.source) AS sources, array_agg(m.site) AS sites, array_agg(m.zone) AS zones,
+    SELECT coalesce(array_agg(m.source), '{}') AS sources, array_agg(m.site) AS sites, array_agg(m.zone) AS zones,
            array_agg(m.system) AS systems, array_agg(m.component) AS components,
-           array_agg(m.member_from) AS begins, array_agg(m.member_to) AS ends
-    INTO found FROM members(metric, since, until, node, by, placed, tenant) AS m;
+           array_agg(m.member_from) AS begins, array_agg(m.member_to) AS ends, array_agg(m.released_to) AS marks,
+           array_agg(m.nth) AS nths
+    INTO found FROM (
+        SELECT *, dense_rank() OVER (ORDER BY m.site, m.zone, m.system, m.component) AS nth
+        FROM members(metric, since, until, node, by, placed, tenant) AS m
+    ) AS m;
     RETURN QUERY EXECUTE $sql$
-        SELECT r.bucket, p.site, p.zone, p.system, p.component, count(*), merge_sketches(r.sketch), bool_and(r.complete)
-        FROM rollup_quantiles AS r
-        JOIN unnest($5, $6, $7, $8, $9, $10, $11) AS p (source, site, zone, system, component, begins, ends)
-          ON p.source = r.source AND p.begins <= r.bucket AND p.ends > r.bucket
-        WHERE r.tenant = $1 AND r.metric = $2 AND r.bucket >= $3 AND r.bucket < $4 AND r.source = ANY ($5) AND r.level = $12
-        GROUP BY 1, 2, 3, 4, 5
+        WITH alike AS MATERIALIZED (
+            SELECT m.nth, greatest(m.begins, $3) AS begins, least(m.ends, $4) AS ends, m.mark, count(*) AS members
+            FROM unnest($12, $10, $11, $13) AS m (nth, begins, ends, mark)
+            GROUP BY 1, 2, 3, 4
+        ), grouped AS (
+            SELECT q.bucket, p.nth, p.site, p.zone, p.system, p.component, count(*) AS series,
+                   merge_sketches(q.sketch) AS sketch, bool_and(q.complete) AS complete
+            FROM series_quantiles($15, $2, $3, $4, $5, $1) AS q
+            JOIN unnest($5, $6, $7, $8, $9, $10, $11, $12) AS p (source, site, zone, system, component, begins, ends, nth)
+              ON p.source = q.source AND p.begins <= q.bucket AND p.ends > q.bucket
+            GROUP BY 1, 2, 3, 4, 5, 6
+        )
+        SELECT g.bucket, g.site, g.zone, g.system, g.component, g.series, a.members, g.sketch,
+               g.complete AND g.bucket + $14 <= a.mark
+        FROM grouped AS g
+        CROSS JOIN LATERAL (
+            SELECT sum(a.members)::bigint AS members, min(a.mark) AS mark
+            FROM alike AS a WHERE a.nth = g.nth AND a.begins <= g.bucket AND a.ends > g.bucket
+        ) AS a
         ORDER BY 1, 2, 3, 4, 5
     $sql$
     USING tenant, metric, since, until,
-          found.sources, found.sites, found.zones, found.systems, found.components, found.begins, found.ends, level;
+          found.sources, found.sites, found.zones, found.systems, found.components, found.begins, found.ends,
+          found.nths, found.marks, width, level;
 END
 $$;
 
 COMMENT ON FUNCTION group_quantiles(text, text, timestamptz, timestamptz, text[], text, timestamptz, text) IS 'Merged sketches of all series of a metric that stand in a node, for the buckets and nodes of group_rollup';
 
-SELECT show_to_tenants(shown::regclass) FROM unnest(ARRAY['metrics', 'rollup_quantiles']) AS shown;
+SELECT show_to_tenants(shown::regclass) FROM unnest(ARRAY['metrics', 'rollup_sketches', 'sketch_marks']) AS shown;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON rollup_sketches, sketch_marks TO streamgauge_writer;
 GRANT SELECT ON sketch_levels, metrics, raw_retention TO streamgauge_writer;
@@ -350,7 +380,7 @@ GRANT EXECUTE ON FUNCTION
     extend_sketches(integer),
     refresh_sketches()
 TO streamgauge_writer;
-GRANT SELECT ON rollup_quantiles TO streamgauge_reader, streamgauge_writer;
+GRANT SELECT ON rollup_sketches, sketch_marks TO streamgauge_reader;
 GRANT EXECUTE ON FUNCTION
     sketch_key(double precision),
     sketch_value(integer),
@@ -358,6 +388,7 @@ GRANT EXECUTE ON FUNCTION
     sketch_of(integer[], bigint[]),
     merged(sketch[]),
     merge_sketches(sketch),
+    series_quantiles(text, text, timestamptz, timestamptz, text[], text),
     group_quantiles(text, text, timestamptz, timestamptz, text[], text, timestamptz, text)
 TO streamgauge_reader;
 SELECT show_to_tenants(shown::regprocedure)
@@ -367,13 +398,13 @@ FROM unnest(ARRAY[
     'sketch_of(integer[], bigint[])',
     'percentile(sketch, double precision)',
     'merged(sketch[])',
+    'series_quantiles(text, text, timestamptz, timestamptz, text[], text)',
     'group_quantiles(text, text, timestamptz, timestamptz, text[], text, timestamptz, text)'
 ]) AS shown;
 CREATE AGGREGATE tenant.merge_sketches(sketch) (
     SFUNC = array_append, STYPE = sketch[], FINALFUNC = tenant.merged, INITCOND = '{}', PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE tenant.merge_sketches(sketch) IS 'One sketch of all that these have';
--- What the view calls is asked of whoever looks at it. These read nothing.
 GRANT EXECUTE ON FUNCTION
     tenant.merge_sketches(sketch),
     public.usable(double precision, smallint),

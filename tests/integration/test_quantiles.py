@@ -15,6 +15,7 @@ from psycopg import errors
 from sinks.timescale.levels import apply_levels
 from sinks.timescale.refresh import Refreshed, refresh_some
 from sinks.timescale.session import Connection
+from sinks.timescale.times import timestamp
 from streams.core.levels import DAY_US, MINUTE_US, parse_levels
 from streams.core.rollup import LEVELS_US
 from tests.databases import as_reader
@@ -139,7 +140,7 @@ def test_whatever_comes_late_sketches_are_those_of_all_readings(
 
 
 def assert_all_are_seen(owner: psycopg.Connection[Any]) -> None:
-    """Stored or not, the view has what all usable readings make."""
+    """Stored or not, what is seen is what all usable readings make."""
     different = owner.execute(
         """
         SELECT count(*) FILTER (WHERE seen.sketch IS DISTINCT FROM made.sketch), count(*) FROM (
@@ -150,7 +151,13 @@ def assert_all_are_seen(owner: psycopg.Connection[Any]) -> None:
             JOIN metrics USING (tenant, metric)
             WHERE quantiles AND usable(value, quality) IS NOT NULL GROUP BY 1, 2, 3
         ) AS made
-        FULL JOIN rollup_quantiles AS seen USING (level, series_id, bucket)
+        FULL JOIN (
+            SELECT l.name AS level, s.series_id, q.*
+            FROM rollup_levels AS l CROSS JOIN metrics AS m
+            CROSS JOIN series_quantiles(l.name, m.metric, '-infinity', 'infinity') AS q
+            JOIN series AS s ON s.source = q.source AND s.metric = m.metric
+            WHERE m.quantiles
+        ) AS seen USING (level, series_id, bucket)
         """
     ).fetchall()
     assert different[0][0] == 0
@@ -167,6 +174,54 @@ def test_readings_are_seen_before_anything_is_stored_and_history_once_it_is_aske
     refresh(writer)
     assert owner.execute(STORED).fetchall() == owner.execute(MADE).fetchall() != []
     assert_all_are_seen(owner)
+
+
+def test_only_readings_of_the_times_that_are_asked_for_are_read(
+    writer: Connection, owner: psycopg.Connection[Any]
+) -> None:
+    history = History(writer, 11)
+    history.flush(history.points(300, START_US - 30 * DAY_US, START_US), START_US + MINUTE_US)
+    ask(owner, "metric-2")
+    asked = "SELECT * FROM series_quantiles('1h', 'metric-2', %s, %s)"
+    since, until = (timestamp(START_US - days * DAY_US + 30 * MINUTE_US) for days in (15, 10))
+    ((wanted,),) = owner.execute(
+        "SELECT count(*) FROM readings"
+        " WHERE series_id = 2 AND ts >= %s + INTERVAL '30 min' AND ts < %s + INTERVAL '30 min'",
+        (since, until),
+    ).fetchall()
+    with owner.transaction():
+        before = fetched(owner)
+        some = owner.execute(asked, (since, until)).fetchall()
+        between = fetched(owner)
+        everything = owner.execute(asked, ("-infinity", "infinity")).fetchall()
+        after = fetched(owner)
+    assert 0 < between - before <= wanted < after - between
+    assert sorted(map(str, some)) == sorted(str(row) for row in everything if since <= row[1] < until)
+
+
+def fetched(session: psycopg.Connection[Any]) -> int:
+    """Return how many rows of chunks were read."""
+    ((rows,),) = session.execute(
+        "SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0)::bigint FROM pg_stat_xact_user_tables"
+        " WHERE relname ~ '^_hyper'"
+    ).fetchall()
+    return int(rows)
+
+
+@pytest.mark.parametrize("value", ["'NaN'", "'Infinity'", "'-Infinity'", "1e141", "-1e200", "NULL"])
+def test_what_says_nothing_has_no_key_and_counts_for_nothing(
+    value: str, asking: psycopg.Connection[Any]
+) -> None:
+    assert asking.execute(
+        f"SELECT sketch_key({value}),"
+        f" sketch_of(ARRAY[sketch_key({value}), 1], '{{1, 1}}') = sketch_of('{{1}}', '{{1}}'),"
+        f" sketch_of(ARRAY[sketch_key({value})], '{{1}}')".encode()
+    ).fetchall() == [(None, True, None)]
+
+
+@pytest.mark.parametrize("value", ["9e-141", "-9e-141", "1e-300", "-1e-300", "0", "-0.0"])
+def test_what_is_hardly_more_than_zero_counts_as_zero(value: str, asking: psycopg.Connection[Any]) -> None:
+    assert asking.execute(f"SELECT sketch_key({value})".encode()).fetchall() == [(0,)]
 
 
 def test_what_nobody_asks_for_any_more_is_removed(writer: Connection, owner: psycopg.Connection[Any]) -> None:
@@ -219,7 +274,7 @@ def test_quantiles_of_a_group_are_those_of_all_its_readings(
     owner.execute("UPDATE progress SET released_to = '2026-01-01 04:00Z'")
     refresh(writer)
     groups = owner.execute(
-        "SELECT bucket, series, percentile(sketch, 0.9), complete"
+        "SELECT bucket, series, percentile(sketch, 0.9), complete AND members = 6"
         " FROM group_quantiles('1h', 'metric-1', '2026-01-01', '2026-01-02') ORDER BY bucket"
     ).fetchall()
     wanted = owner.execute(

@@ -28,6 +28,7 @@ READER = {
         ("rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d", "rollup_state", "rollup_levels"), "r"
     ),
     **dict.fromkeys(("metrics", "v_gaps"), "r"),
+    **dict.fromkeys(("series_places", "rollup_marks", "rollup_sketches", "sketch_marks"), "r"),
     "latest": "r",
     "series_catalogue": "r",
 }
@@ -51,6 +52,16 @@ READER_FUNCTIONS = {
     "asof_join",
     "gaps",
     "coverage",
+    "members",
+    "group_rollup",
+    "sketch_key",
+    "sketch_value",
+    "sketch_of",
+    "percentile",
+    "merged",
+    "merge_sketches",
+    "series_quantiles",
+    "group_quantiles",
 }
 WRITER = {
     "readings": "ar",
@@ -76,6 +87,10 @@ WRITER = {
     **dict.fromkeys(("rollup_closed_1m", "rollup_closed_15m", "rollup_closed_1h", "rollup_closed_1d"), "ard"),
     **dict.fromkeys(("rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d"), "r"),
     **dict.fromkeys(("rollup_marks", "rollup_levels", "rollup_state"), "r"),
+    "placements": "arwd",
+    **dict.fromkeys(("places_held", "series_places"), "r"),
+    **dict.fromkeys(("rollup_sketches", "sketch_marks"), "arwd"),
+    **dict.fromkeys(("sketch_levels", "metrics"), "r"),
 }
 LETTERS = {"INSERT": "a", "SELECT": "r", "UPDATE": "w", "DELETE": "d", "TRUNCATE": "D"}
 
@@ -130,6 +145,13 @@ def test_workers_write_what_they_need_and_delete_nothing(database: str) -> None:
         "mark_rollup_history",
         "open_since",
         "is_open_since",
+        "place_series",
+        "move_node",
+        "usable",
+        "sketch_key",
+        "sketched",
+        "extend_sketches",
+        "refresh_sketches",
     }
 
 

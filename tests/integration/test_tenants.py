@@ -27,8 +27,10 @@ VIEWS = (
     *(
         "metrics",
         "v_gaps",
+        "rollup_marks",
         "series_places",
-        "rollup_quantiles",
+        "rollup_sketches",
+        "sketch_marks",
         "latest",
         "series_catalogue",
         "rollup_1m",
@@ -148,7 +150,7 @@ def rows(dsn: str, question: LiteralString) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_has_what_is_the_tenants(view: str, filled: str, acme: str) -> None:
     own = "tenant = 'acme'"
-    if view in ("readings", "reading_versions"):
+    if view in ("readings", "reading_versions", "rollup_marks", "rollup_sketches", "sketch_marks"):
         own = f"series_id IN (SELECT series_id FROM series WHERE {own})"
     # What is computed when it is asked for says when that was.
     content = "(to_jsonb(t) - '{refreshed_at, silent_to, lasts}'::text[])::text"
@@ -172,6 +174,7 @@ def test_a_view_has_what_is_the_tenants(view: str, filled: str, acme: str) -> No
         f"coverage({ASKED}) WHERE tenant = 'acme'",
         f"group_rollup('1m', 'rpm', {ASKED}, '{{acme}}', 'zone')",
         f"group_quantiles('1m', 'rpm', {ASKED}, '{{acme}}', 'zone')",
+        f"series_quantiles('1m', 'rpm', {ASKED}, '{{acme-pump-1}}')",
         f"(SELECT source, zone FROM members('rpm', {ASKED}, '{{acme}}', 'zone')) AS m",
     ],
 )
@@ -180,6 +183,7 @@ def test_a_function_answers_a_tenant_as_it_answers_analysts(call: str, filled: s
         answer = reader.execute(f"SELECT * FROM {call} ORDER BY 1, 2".encode()).fetchall()
         assert answer
         of_analyst = call.replace("'rpm')", "'rpm', 'acme')").replace("'zone')", "'zone', tenant => 'acme')")
+        of_analyst = of_analyst.replace("-1}')", "-1}', 'acme')")
         assert answer == analyst.execute(f"SELECT * FROM {of_analyst} ORDER BY 1, 2".encode()).fetchall()
 
 
@@ -388,6 +392,7 @@ def test_series_of_another_answer_like_those_that_do_not_exist(filled: str, curi
         "SELECT * FROM group_rollup('1m', 'rpm', '2026-01-01', '2026-01-03', '{sesame}', tenant => 'sesame')",
         "SET search_path TO public;"
         " SELECT * FROM tenant.group_rollup('1m', 'rpm', '2026-01-01', '2026-01-03', tenant => 'sesame')",
+        "SELECT * FROM series_quantiles('1m', 'rpm', '2026-01-01', '2026-01-03', tenant => 'sesame')",
         "SELECT * FROM group_quantiles('1m', 'rpm', '2026-01-01', '2026-01-03', tenant => 'sesame')",
         "SELECT public.extend_sketches()",
         "SELECT * FROM public.sketched(1, 60, NULL, '2026-01-01', '2026-01-03')",
