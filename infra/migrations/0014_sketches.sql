@@ -249,7 +249,7 @@ BEGIN
             SELECT a.series_id, a.target, date_bin(level.width, CASE WHEN level.below_s IS NULL THEN (
                 SELECT min(r.ts) FROM readings AS r
                 WHERE r.series_id = a.series_id AND r.ts < a.target
-                  AND r.ts >= greatest(a.sketched_to, (SELECT kept_from FROM raw_retention))
+                  AND r.ts >= greatest(a.sketched_to, readings_kept_from(a.series_id))
             ) ELSE (
                 SELECT min(k.bucket) FROM rollup_sketches AS k
                 WHERE k.series_id = a.series_id AND k.width_s = level.below_s
@@ -374,6 +374,7 @@ SELECT show_to_tenants(shown::regclass) FROM unnest(ARRAY['metrics', 'rollup_ske
 GRANT SELECT, INSERT, UPDATE, DELETE ON rollup_sketches, sketch_marks TO streamgauge_writer;
 GRANT SELECT ON sketch_levels, metrics, raw_retention TO streamgauge_writer;
 GRANT EXECUTE ON FUNCTION
+    readings_kept_from(integer),
     usable(double precision, smallint),
     sketch_key(double precision),
     sketched(integer, integer, integer, timestamptz, timestamptz),

@@ -203,10 +203,10 @@ def _mark_history(session: Connection) -> list[Refreshed]:
 
 def _extend_sketches(session: Connection) -> list[Refreshed]:
     """Store sketches of what was released since, of metrics that ask for quantiles."""
-    since_us = kept_from_us(session)
+    kept = raised(session)
     with session.transaction():
         ((moved,),) = session.execute(_EXTEND_SKETCHES, (SERIES_AT_ONCE,)).fetchall()
-        if kept_from_us(session) != since_us:
+        if raised(session) != kept:
             raise Rollback
     return [Refreshed("quantiles", moved, 0)] if moved else []
 

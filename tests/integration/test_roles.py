@@ -147,6 +147,7 @@ def test_workers_write_what_they_need_and_delete_nothing(database: str) -> None:
         "is_open_since",
         "place_series",
         "move_node",
+        "readings_kept_from",
         "usable",
         "sketch_key",
         "sketched",
