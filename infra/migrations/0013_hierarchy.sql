@@ -241,13 +241,23 @@ ALTER TABLE metrics ADD COLUMN worst text NOT NULL DEFAULT 'highest'
 
 COMMENT ON COLUMN metrics.worst IS 'Which of its values is the worst of a group: highest or lowest';
 
+-- Tenants share partitions: to the microsecond a mark is when somebody else measured something.
+CREATE VIEW series_closed AS
+SELECT m.series_id,
+       date_bin((SELECT make_interval(secs => min(l.width_s)) FROM rollup_levels AS l), m.released_to, 'epoch') AS closed_to
+FROM rollup_marks AS m;
+
+COMMENT ON VIEW series_closed IS 'Up to where the buckets of each series are closed, in whole buckets of the narrowest level';
+COMMENT ON COLUMN series_closed.series_id IS 'The series, a row of table series';
+COMMENT ON COLUMN series_closed.closed_to IS 'A bucket that ends by then is closed, whatever its level; -infinity before there is one';
+
 CREATE FUNCTION members(
     metric text, since timestamptz, until timestamptz,
     node text[] DEFAULT '{}', by text DEFAULT NULL, placed timestamptz DEFAULT NULL, tenant text DEFAULT 'default'
 )
 RETURNS TABLE (
     source text, site text, zone text, system text, component text,
-    member_from timestamptz, member_to timestamptz, released_to timestamptz
+    member_from timestamptz, member_to timestamptz, closed_to timestamptz
 )
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path TO pg_catalog, public, pg_temp
@@ -269,9 +279,9 @@ BEGIN
                CASE WHEN $7 >= 3 THEN p.system END, CASE WHEN $7 >= 4 THEN p.component END,
                CASE WHEN $6 IS NULL THEN p.since ELSE '-infinity' END,
                CASE WHEN $6 IS NULL THEN p.until ELSE 'infinity' END,
-               m.released_to
+               c.closed_to
         FROM series_places AS p
-        JOIN rollup_marks AS m USING (series_id)
+        JOIN series_closed AS c USING (series_id)
         WHERE p.tenant = $1 AND p.metric = $2 AND ($5[1] IS NULL OR p.site = $5[1])
           AND (ARRAY[p.site, p.zone, p.system, p.component])[:cardinality($5)] IS NOT DISTINCT FROM $5
           AND p.since <= coalesce($6, $4) AND p.until > coalesce($6, $3)
@@ -310,7 +320,7 @@ BEGIN
     END IF;
     SELECT array_agg(m.source) AS sources, array_agg(m.site) AS sites, array_agg(m.zone) AS zones,
            array_agg(m.system) AS systems, array_agg(m.component) AS components,
-           array_agg(m.member_from) AS begins, array_agg(m.member_to) AS ends, array_agg(m.released_to) AS marks,
+           array_agg(m.member_from) AS begins, array_agg(m.member_to) AS ends, array_agg(m.closed_to) AS marks,
            array_agg(m.nth) AS nths
     INTO found FROM (
         SELECT *, dense_rank() OVER (ORDER BY m.site, m.zone, m.system, m.component) AS nth
@@ -351,7 +361,7 @@ $$;
 
 COMMENT ON FUNCTION group_rollup(text, text, timestamptz, timestamptz, text[], text, timestamptz, text) IS 'Rollups of all series of a metric that stand in a node: a row for each bucket of the level, or where by names a level of the hierarchy for each of its nodes. A bucket counts where the series stood when it began; where placed is given, where it stood at that time';
 
-SELECT show_to_tenants(shown::regclass) FROM unnest(ARRAY['series', 'metrics', 'rollup_marks', 'series_places']) AS shown;
+SELECT show_to_tenants(shown::regclass) FROM unnest(ARRAY['series', 'metrics', 'series_closed', 'series_places']) AS shown;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON placements TO streamgauge_writer;
 GRANT EXECUTE ON FUNCTION
@@ -359,7 +369,7 @@ GRANT EXECUTE ON FUNCTION
     move_node(text, text[], text[], timestamptz, text)
 TO streamgauge_writer;
 GRANT SELECT ON places_held TO streamgauge_writer;
-GRANT SELECT ON rollup_marks TO streamgauge_reader;
+GRANT SELECT ON series_closed TO streamgauge_reader;
 GRANT SELECT ON series_places TO streamgauge_reader, streamgauge_writer;
 GRANT EXECUTE ON FUNCTION
     members(text, timestamptz, timestamptz, text[], text, timestamptz, text),

@@ -315,6 +315,26 @@ $$;
 
 COMMENT ON FUNCTION refresh_sketches() IS 'Make the stored sketches of the spans in dirty_now anew, of all levels; for whoever computes rollups';
 
+DO $$
+BEGIN
+    EXECUTE 'CREATE OR REPLACE VIEW retention_holds AS ' || rtrim(pg_get_viewdef('retention_holds'::regclass), ';') || $view$
+        UNION ALL
+        SELECT date_bin('1 day', behind.sketched_to, 'epoch'),
+               format('quantiles are made of readings up to %s yet', behind.sketched_to)
+        FROM (
+            SELECT min(coalesce(m.sketched_to, '-infinity')) AS sketched_to
+            FROM metrics AS q
+            JOIN series AS s USING (tenant, metric)
+            JOIN rollup_marks AS r USING (series_id)
+            LEFT JOIN sketch_marks AS m
+              ON m.series_id = s.series_id AND m.width_s = (SELECT l.width_s FROM sketch_levels AS l WHERE l.below_s IS NULL)
+            WHERE q.quantiles AND isfinite(r.released_to)
+        ) AS behind
+        WHERE behind.sketched_to IS NOT NULL
+    $view$;
+END
+$$;
+
 CREATE FUNCTION group_quantiles(
     level text, metric text, since timestamptz, until timestamptz,
     node text[] DEFAULT '{}', by text DEFAULT NULL, placed timestamptz DEFAULT NULL, tenant text DEFAULT 'default'
@@ -333,7 +353,7 @@ DECLARE
 BEGIN
     SELECT coalesce(array_agg(m.source), '{}') AS sources, array_agg(m.site) AS sites, array_agg(m.zone) AS zones,
            array_agg(m.system) AS systems, array_agg(m.component) AS components,
-           array_agg(m.member_from) AS begins, array_agg(m.member_to) AS ends, array_agg(m.released_to) AS marks,
+           array_agg(m.member_from) AS begins, array_agg(m.member_to) AS ends, array_agg(m.closed_to) AS marks,
            array_agg(m.nth) AS nths
     INTO found FROM (
         SELECT *, dense_rank() OVER (ORDER BY m.site, m.zone, m.system, m.component) AS nth

@@ -14,6 +14,7 @@ from sinks.timescale.rollups import read_levels
 
 SERIES_AT_ONCE = 200
 DAY = timedelta(days=1)
+QUANTILES = ("quantiles", "rollup_sketches")
 
 # No dirty bucket is older than a hold, and none is made before what is given up.
 _LIMIT = """
@@ -50,7 +51,10 @@ _DONE = """
 
 
 class Dropped(NamedTuple):
-    """What was dropped of a level: chunks, or rows of series that are kept for less time than others."""
+    """What was dropped of a level: chunks, or rows of series that are kept for less time than others.
+
+    Of quantiles it is of all levels at once: they are in one table.
+    """
 
     level: str
     chunks: int = 0
@@ -63,16 +67,16 @@ def drop_rollups(session: Connection, now: datetime, turn: Turn) -> Iterator[Dro
     A wider level is never gone where a narrower one is there: nothing is computed from what is left.
     """
     ((everywhere,),) = session.execute(_WANTED, {"now": now}).fetchall()
-    levels = read_levels(session)
+    tables = [QUANTILES, *((level.name, level.table) for level in read_levels(session))]
     if everywhere is not None:
-        for level in levels:
-            yield Dropped(level.name, chunks=_drop_chunks(session, level.table, everywhere, turn))
+        for level, table in tables:
+            yield Dropped(level, chunks=_drop_chunks(session, table, everywhere, turn))
     of_some = session.execute(_WANTED_OF_SOME, {"now": now, "everywhere": everywhere}).fetchall()
     for until, since, series in of_some:
         for start in range(0, len(series), SERIES_AT_ONCE):
             some = series[start : start + SERIES_AT_ONCE]
-            for level in levels:
-                yield Dropped(level.name, rows=_delete(session, level.table, some, since, until))
+            for level, table in tables:
+                yield Dropped(level, rows=_delete(session, table, some, since, until))
             session.execute(_DONE, {"series": some, "until": until})
 
 

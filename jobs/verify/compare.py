@@ -11,6 +11,7 @@ import numpy as np
 
 from jobs.verify.oracle import Row
 from jobs.verify.rollups import compare_rollups
+from jobs.verify.sketches import compare_sketches
 from jobs.verify.snapshot import Connection
 from sinks.timescale.copy import copy_rows, encode_buckets, encode_readings
 
@@ -168,6 +169,7 @@ def find_faults(
     session.execute(_COMPARE_DIRTY, arguments)
     session.execute(_COMPARE_HANDED_OVER, arguments)
     compare_rollups(session, topic)
+    compare_sketches(session, topic)
     found: dict[str, int] = dict(session.execute(_COUNT).fetchall())
     return {kind: found.get(kind.value, 0) for kind in FOUND_BY_THE_LOG}
 

@@ -11,6 +11,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from jobs.verify.rollups import compare_rollups
+from jobs.verify.sketches import compare_sketches
 from jobs.verify.snapshot import open_snapshot
 from schemas.encode import BAD, GOOD
 from sinks.protocols import Partition
@@ -161,6 +162,7 @@ def misrolled(database: str) -> dict[str, int]:
     """Return of which levels verification finds wrong buckets, and how many."""
     with open_snapshot(database) as session:
         compare_rollups(session, HOME.topic)
+        compare_sketches(session, HOME.topic)
         found = session.execute(
             "SELECT substring(detail FROM '[0-9]+[smhd]'), count(*) FROM faults GROUP BY 1"
         ).fetchall()

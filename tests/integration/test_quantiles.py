@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import errors
 
+from jobs.archive.target import Target
+from jobs.retention.policies import Policy, set_policy
+from jobs.retention.run import open_session, run
 from sinks.timescale.levels import apply_levels
 from sinks.timescale.refresh import Refreshed, refresh_some
 from sinks.timescale.session import Connection
 from sinks.timescale.times import timestamp
 from streams.core.levels import DAY_US, MINUTE_US, parse_levels
-from streams.core.rollup import LEVELS_US
+from streams.core.rollup import LEVELS_US, begin_us
 from tests.databases import as_reader
-from tests.integration.rollups import HOUR_US, START_US, History, reading
+from tests.integration.rollups import HOUR_US, START_US, History, misrolled, reading
 
 pytestmark = pytest.mark.stack
 
@@ -46,7 +51,7 @@ MADE = """
 @pytest.fixture
 def owner(database: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(database, autocommit=True) as session:
-        session.execute("TRUNCATE rollup_sketches, sketch_marks, metrics")
+        session.execute("TRUNCATE rollup_sketches, sketch_marks, metrics, series_retention, archive_files")
         yield session
 
 
@@ -286,3 +291,68 @@ def test_quantiles_of_a_group_are_those_of_all_its_readings(
     assert all(near(mine[2], their[2]) for mine, their in zip(groups, wanted, strict=True))
     with pytest.raises(errors.InvalidParameterValue, match="keeps no quantiles"):
         owner.execute("SELECT * FROM group_quantiles('1h', 'metric-2', '2026-01-01', '2026-01-02')")
+
+
+def test_verification_finds_sketches_that_are_wrong_and_excuses_those_that_are_marked(
+    database: str, writer: Connection, owner: psycopg.Connection[Any]
+) -> None:
+    ask(owner, "metric-1", "metric-2", "metric-3")
+    history = History(writer, 3)
+    history.flush(history.points(200, START_US, START_US + 5 * HOUR_US), START_US + 3 * DAY_US)
+    refresh(writer)
+    assert misrolled(database) == {}
+
+    at = timestamp(START_US)
+    owner.execute("INSERT INTO readings (series_id, ts, value, quality) VALUES (1, %s, 5, 0)", (at,))
+    every_level = {"1m": 1, "15m": 1, "1h": 1, "1d": 1}
+    wrong = misrolled(database)
+    assert wrong == {level: 2 * found for level, found in every_level.items()}, "rollups and sketches"
+    owner.execute("INSERT INTO dirty_buckets (series_id, bucket) VALUES (1, %s)", (at,))
+    assert misrolled(database) == {}
+    refresh(writer)
+    assert misrolled(database) == {}
+
+    one = "series_id = 2 AND width_s = 3600 AND bucket = (SELECT min(bucket) FROM rollup_sketches WHERE {})"
+    one = one.format("series_id = 2 AND width_s = 3600")
+    for mutant in (
+        f"UPDATE rollup_sketches SET counts[1] = counts[1] + 1 WHERE {one}",
+        f"UPDATE rollup_sketches SET keys[1] = keys[1] - 1 WHERE {one}",
+        f"UPDATE rollup_sketches SET bucket = bucket - INTERVAL '5 hours' WHERE {one}",
+        f"DELETE FROM rollup_sketches WHERE {one}",
+        "UPDATE sketch_marks SET sketched_to = %s WHERE series_id = 2 AND width_s = 3600",
+    ):
+        before = owner.execute(STORED).fetchall()
+        owner.execute(mutant.encode(), (timestamp(START_US + HOUR_US),) if "%s" in mutant else None)
+        assert misrolled(database).keys() == {"1h"}, mutant
+        owner.execute("TRUNCATE rollup_sketches, sketch_marks")
+        refresh(writer)
+        assert owner.execute(STORED).fetchall() == before
+
+
+def test_sketches_go_with_their_rollups_and_readings_wait_for_those_to_be_made(
+    database: str, writer: Connection, owner: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    ask(owner, "metric-1", "metric-3")
+    begin = begin_us(START_US, DAY_US)
+    days = [begin + day * DAY_US for day in (0, 15, 16)]
+    history = History(writer, 5)
+    for day_us in days:
+        history.flush(history.points(100, day_us, day_us + DAY_US), day_us + DAY_US)
+    now = timestamp(days[-1] + DAY_US) + timedelta(hours=1)
+    kept = {1: timestamp(days[1]), 3: timestamp(days[2])}
+    with open_session(database) as session:
+        session.execute("TRUNCATE retention_policies")
+        set_policy(session, Policy("*", "*", 2, 3))
+        set_policy(session, Policy("*", "metric-3", 1, 1))
+        report = run(session, Target(str(tmp_path)), now)
+        assert report.holds[0].reason == "quantiles are made of readings up to -infinity yet"
+        assert report.chunks == []
+        refresh(writer)
+        stored = owner.execute(STORED).fetchall()
+        assert misrolled(database) == {}
+        report = run(session, Target(str(tmp_path)), now)
+    assert {hold.kept_from for hold in report.holds} == {timestamp(days[-1] + DAY_US)}
+    assert owner.execute(STORED).fetchall() == [row for row in stored if row[2] >= kept[row[1]]] != stored
+    assert misrolled(database) == {}
+    refresh(writer)
+    assert owner.execute(STORED).fetchall() == [row for row in stored if row[2] >= kept[row[1]]]

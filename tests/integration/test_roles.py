@@ -28,7 +28,7 @@ READER = {
         ("rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d", "rollup_state", "rollup_levels"), "r"
     ),
     **dict.fromkeys(("metrics", "v_gaps"), "r"),
-    **dict.fromkeys(("series_places", "rollup_marks", "rollup_sketches", "sketch_marks"), "r"),
+    **dict.fromkeys(("series_places", "series_closed", "rollup_sketches", "sketch_marks"), "r"),
     "latest": "r",
     "series_catalogue": "r",
 }

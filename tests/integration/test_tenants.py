@@ -27,7 +27,7 @@ VIEWS = (
     *(
         "metrics",
         "v_gaps",
-        "rollup_marks",
+        "series_closed",
         "series_places",
         "rollup_sketches",
         "sketch_marks",
@@ -150,7 +150,7 @@ def rows(dsn: str, question: LiteralString) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_has_what_is_the_tenants(view: str, filled: str, acme: str) -> None:
     own = "tenant = 'acme'"
-    if view in ("readings", "reading_versions", "rollup_marks", "rollup_sketches", "sketch_marks"):
+    if view in ("readings", "reading_versions", "series_closed", "rollup_sketches", "sketch_marks"):
         own = f"series_id IN (SELECT series_id FROM series WHERE {own})"
     # What is computed when it is asked for says when that was.
     content = "(to_jsonb(t) - '{refreshed_at, silent_to, lasts}'::text[])::text"
@@ -332,6 +332,22 @@ def test_an_error_does_not_tell_of_another(curious: Curious) -> None:
     assert curious.said == []
     curious.ask("SELECT 1 FROM readings WHERE 1 / (value - 7) < 9")
     assert curious.said[:1] == ["division by zero"]
+
+
+def test_when_another_measured_something_is_not_told_by_marks_of_a_partition_that_both_share(
+    filled: str, curious: Curious
+) -> None:
+    answers = []
+    with psycopg.connect(filled, autocommit=True) as owner:
+        for at in ("2026-01-02 00:00Z", "2026-01-02 00:00:17.136661Z"):
+            owner.execute("UPDATE progress SET released_to = %s", (at,))
+            curious.seen.clear()
+            for view in ("series_closed", f"members('rpm', {ASKED})", f"group_rollup('1m', 'rpm', {ASKED})"):
+                curious.ask(f"SELECT t::text FROM {view} AS t ORDER BY 1")
+            answers.append(list(curious.seen))
+        owner.execute("UPDATE progress SET released_to = '2026-01-02Z'")
+    assert answers[0] == answers[1] != []
+    assert curious.said == []
 
 
 def test_series_of_another_answer_like_those_that_do_not_exist(filled: str, curious: Curious) -> None:
