@@ -1,7 +1,7 @@
 # The program in a small image, as an unprivileged user. What builds it stays behind in the first stage.
 FROM python:3.13-slim-trixie AS build
 WORKDIR /src
-# Reads JSON faster; without it all works as well.
+# Builds what reads JSON and judges readings faster; without it all works as well.
 RUN (apt-get update -qq && apt-get install -qq --yes --no-install-recommends gcc libc6-dev) || echo "no C compiler"
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ONLY_BINARY=:all: PIP_ROOT_USER_ACTION=ignore
 COPY requirements.lock requirements-runtime.lock ./

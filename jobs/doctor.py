@@ -25,7 +25,8 @@ from jobs.topics import Action, TopicAdmin, plan, wanted_topics
 from sinks.timescale.levels import levels_lacking
 from sinks.timescale.migrate import pending
 from sinks.timescale.outbox import read_state
-from streams.core.wire.json_kernel import LOADED
+from streams.core.detect import lookout_kernel
+from streams.core.wire import json_kernel
 from streams.errors import UserError
 from streams.settings import Settings, state_dir
 
@@ -82,7 +83,8 @@ def programs(_settings: Settings) -> Iterator[Finding]:
     packages = ("streamgauge", "faust-streaming", "aiokafka", "psycopg", "numpy")
     yield ok("packages", ", ".join(f"{name} {version(name)}" for name in packages))
     yield ok("librdkafka", libversion()[0])
-    yield ok("json", LOADED.state)
+    yield ok("json", json_kernel.LOADED.state)
+    yield ok("detection", lookout_kernel.LOADED.state)
 
 
 def kafka(settings: Settings) -> Iterator[Finding]:

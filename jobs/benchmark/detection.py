@@ -27,6 +27,7 @@ from jobs.seriesplot import draw_series, write_png
 from streams.core.batch import Bools, Float64, Points
 from streams.core.detect.episodes import LEVELS, NOTICE, Severity
 from streams.core.detect.lookout import Lookout
+from streams.core.detect.lookout_kernel import LOADED
 from streams.core.detect.tail import score_of
 
 PAGE = LEVELS[Severity.HIGH - 1]
@@ -47,7 +48,7 @@ def measure(folder: Path, series: int, save: Path | None, say: Say) -> list[dict
     say("noise of ten kinds")
     found += [on_quiet(labelled, surprises), *on_noise()]
     say(f"cost, {series:,} series")
-    found.append(cost(series))
+    found += costs(series)
     if save is not None:
         draw(labelled, surprises, save / "detect")
     return found
@@ -200,11 +201,21 @@ NOISES: dict[str, Noise] = {
 }
 
 
-def cost(series: int, readings: int = 24) -> dict[str, Any]:
+def costs(series: int) -> list[dict[str, Any]]:
+    """Return what a reading costs by each of the ways there are here: many of a series at once, or one."""
+    ways = (("native kernel", True), ("NumPy", False)) if LOADED.library else (("NumPy", False),)
+    return [
+        {"name": f"{way}, {series:,} series, {readings} of each at once", **cost(series, readings, native)}
+        for way, native in ways
+        for readings in (24, 1)
+    ]
+
+
+def cost(series: int, readings: int, native: bool) -> dict[str, Any]:
     """Return the time a reading takes, many series side by side, and the memory of one."""
-    random, lookout = np.random.default_rng(1), Lookout(most_series=series)
+    random, lookout = np.random.default_rng(1), Lookout(most_series=series, native=native)
     rounds_s = []
-    for block in range(5):
+    for block in range(120 // readings):
         time_us = np.tile(np.arange(readings) + block * readings, series) * 60_000_000
         points = Points(
             np.repeat(np.arange(series, dtype=np.int32), readings),
@@ -216,7 +227,6 @@ def cost(series: int, readings: int = 24) -> dict[str, Any]:
         lookout.update(points)
         rounds_s.append(time.process_time() - began_s)
     return {
-        "name": f"cost, {series:,} series",
         "us_per_point": float(np.median(rounds_s)) / (series * readings) * 1e6,
         "bytes_per_series": lookout.bytes_per_series,
     }

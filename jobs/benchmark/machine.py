@@ -15,7 +15,8 @@ import psycopg
 from confluent_kafka import libversion
 
 from infra.stack import kafka
-from streams.core.wire.json_kernel import LOADED
+from streams.core.detect import lookout_kernel
+from streams.core.wire import json_kernel
 from streams.settings import PROJECT_ROOT, Settings
 
 PACKAGES = ("streamgauge", "faust-streaming", "aiokafka", "numpy", "psycopg", "orjson", "fastavro")
@@ -35,7 +36,8 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "commit": _commit(),
         "packages": {name: version(name) for name in PACKAGES} | {"librdkafka": libversion()[0]},
-        "json": LOADED.state,
+        "json": json_kernel.LOADED.state,
+        "detection": lookout_kernel.LOADED.state,
         "kafka": kafka.VERSION,
         "database": _database(),
         "settings": {name: getattr(Settings(), name) for name in SETTINGS},

@@ -17,6 +17,7 @@ from streams.core import decode
 from streams.core.batch import COLUMN_TYPES, UNNUMBERED, Columns, Decoded, Messages
 from streams.core.decode import Decoder
 from streams.core.limits import Limits
+from streams.core.native import Loaded
 from streams.core.rejection import WHOLE_RECORD, Reason
 from streams.core.series import SeriesKey, SeriesTable
 from streams.core.wire import json_kernel
@@ -28,7 +29,7 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     """Have every chunk here read as a small one, and as a large one without and with the kernel."""
     monkeypatch.setattr(decode, "SMALL_CHUNK_BYTES", 1 << 30 if request.param == "one by one" else 0)
     if request.param != "natively":
-        monkeypatch.setattr(json_kernel, "LOADED", json_kernel.Loaded(None, ""))
+        monkeypatch.setattr(json_kernel, "LOADED", Loaded(None, ""))
 
 
 def decoder_of(**given: Any) -> Decoder:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jobs.benchmark.designs import beginnings
-from jobs.benchmark.detection import NOISES, by_episode, cost, draw, ours, surprises_of
+from jobs.benchmark.detection import NOISES, by_episode, costs, draw, ours, surprises_of
 from jobs.benchmark.nab import Labelled
 from streams.core.batch import Points
 from streams.core.detect.episodes import NOTICE
@@ -56,8 +56,12 @@ def test_noise_is_finite_and_not_the_same_twice(name: str) -> None:
     assert not np.array_equal(first, second)
 
 
-def test_cost_is_that_of_a_series() -> None:
-    assert cost(10)["bytes_per_series"] == Lookout(most_series=1).bytes_per_series
+def test_cost_is_that_of_a_series_by_each_way() -> None:
+    found = costs(10)
+
+    assert [result["name"].partition(",")[0] for result in found][-2:] == ["NumPy", "NumPy"]
+    assert {result["bytes_per_series"] for result in found} == {Lookout(most_series=1).bytes_per_series}
+    assert all(result["us_per_point"] > 0.0 for result in found)
 
 
 def test_each_series_is_drawn(tmp_path: Path) -> None:

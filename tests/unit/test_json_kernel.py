@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,11 +53,6 @@ def with_value(written: str) -> bytes:
 
 def bits(number: float) -> bytes:
     return struct.pack("<d", number)
-
-
-def test_the_kernel_is_in_use_where_a_compiler_is() -> None:
-    assert json_kernel.LOADED.library is not None, f"{json_kernel.LOADED.state}; run: python hatch_build.py"
-    assert json_kernel.LOADED.state == "read by the native kernel"
 
 
 @pytest.mark.parametrize(
@@ -278,20 +272,3 @@ def test_the_key_stands_for_a_producer_that_is_not_named() -> None:
     assert [reader.names.producers[number] for number in columns.producer] == ["gw", ""]
     assert columns.sequence.tolist() == [7, -1]
     assert declined.tolist() == [2]
-
-
-def test_without_a_library_the_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_kernel, "FOLDER", tmp_path)
-    assert json_kernel.load() == (None, "read in Python: no native kernel was built here")
-
-    (tmp_path / json_kernel.LIBRARY_NAME).write_bytes(b"no library")
-    assert "cannot be loaded" in json_kernel.load().state
-
-
-def test_a_library_of_another_source_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(json_kernel.FOLDER, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setattr(json_kernel, "FOLDER", tmp_path)
-    assert json_kernel.load().library is not None
-
-    (tmp_path / "json.c").write_text("/* changed */", encoding="utf-8")
-    assert json_kernel.load() == (None, "read in Python: the native kernel was built from another source")

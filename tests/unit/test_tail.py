@@ -7,7 +7,7 @@ import pytest
 
 from streams.core.detect import tail
 from streams.core.detect.memory import SeriesState
-from streams.core.detect.tail import BINS, EVERY, surprise, tail_fields
+from streams.core.detect.tail import BINS, EVERY, LOG10_AFTER, score_of, surprise, tail_fields
 
 ROW = np.array([0])
 LOWEST = 2.0**-5
@@ -59,3 +59,16 @@ def test_every_statistic_has_a_bin(statistic: float) -> None:
     assert state["tail_counts"].sum() == EVERY
     assert state["tail_at_least"][0, 0, 0] == EVERY
     assert state["tail_at_least"].shape == (1, 1, BINS + 1)
+
+
+def test_logarithms_are_far_from_where_they_would_be_rounded_either_way() -> None:
+    exact = np.log10(np.arange(1, 2**16 + 1, dtype=np.longdouble)) * 2**28
+    assert np.abs(exact - np.floor(exact) - 0.5).min() > 1e-6
+    assert np.array_equal(LOG10_AFTER * 2.0**28, np.rint(exact))
+
+
+def test_a_score_is_one_less_the_tail_probability() -> None:
+    unusual = np.append(np.random.default_rng(1).random(1000) * 5.0, [0.0, 1.0, 2.0])
+
+    assert np.allclose(score_of(unusual), 1.0 - 10.0**-unusual, rtol=0.0, atol=1e-15)
+    assert score_of(np.zeros(1)).tolist() == [0.0]

@@ -7,11 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from streams.core.batch import NEVER_US, Bools, Int64, Points
+from streams.core.detect import lookout_kernel
 from streams.core.detect.episodes import Episode, Episodes
 from streams.core.detect.likelihood import Findings, Likelihood
+from streams.core.detect.lookout_kernel import judge
 from streams.core.detect.memory import Field, Parts, Rows, SeriesState, Snapshot
 from streams.core.detect.slots import Slots
-from streams.core.detect.turns import turns
+from streams.core.detect.turns import begins, turns
 
 BAD = 2
 """Readings of this quality are not looked at."""
@@ -31,7 +33,8 @@ class Lookout:
     Bad readings, those that are no finite number, and those of a time that was not after their
     predecessor's have no surprise and teach nothing. It does not matter how readings are cut into
     updates. ``most_series``: of more, those that were heard of least recently are forgotten
-    (``evicted`` counts them), and their episodes are over.
+    (``evicted`` counts them), and their episodes are over. Without ``native`` they are judged in NumPy,
+    as where no kernel was built; it makes no difference but to the time it takes.
 
     >>> lookout = Lookout(most_series=1)
     >>> time_us, value = np.arange(100) * 60_000_000, np.append(np.sin(np.arange(99.0)), 9.0)
@@ -40,7 +43,8 @@ class Lookout:
     ([99], 1)
     """
 
-    def __init__(self, most_series: int) -> None:
+    def __init__(self, most_series: int, native: bool = True) -> None:
+        self._library = lookout_kernel.LOADED.library if native else None
         self._slots = Slots(most_series)
         self._order = SeriesState({"last_us": Field((), np.int64, NEVER_US)})
         self._likelihood = Likelihood()
@@ -74,21 +78,31 @@ class Lookout:
         self._memory.restore(rows, snapshot)
 
     def update(self, points: Points) -> Seen:
-        """Judge readings that are sorted by series, then time."""
+        """Judge readings that are sorted by series, then time. Episodes are in order of series and start."""
         count = len(points.time_us)
         seen = Seen(Findings.nothing(count), np.zeros(count, bool), [])
         looked_at = np.flatnonzero(np.isfinite(points.value) & (points.quality != BAD))
-        series, starts = np.unique(points.series_id[looked_at].astype(np.int64), return_index=True)
-        bounds = np.append(starts, len(looked_at))
-        for first in range(0, len(series), self._slots.most):
-            some = series[first : first + self._slots.most]
-            self._judge(points, looked_at[bounds[first] : bounds[first + len(some)]], some, seen)
+        begin = begins(points.series_id[looked_at])
+        for first in range(0, len(begin) - 1, self._slots.most):
+            self._judge(points, looked_at, begin[first : first + self._slots.most + 1], seen)
+        seen.ended.sort()
         return seen
 
-    def _judge(self, points: Points, looked_at: Rows, series: Int64, seen: Seen) -> None:
+    def _judge(self, points: Points, looked_at: Rows, begin: Rows, seen: Seen) -> None:
         """Judge the readings of series for which there is room."""
+        looked_at, begin = looked_at[begin[0] : begin[-1]], begin - begin[0]
+        series = points.series_id[looked_at[begin[:-1]]].astype(np.int64)
         rows, lost = self._place(series, int(points.time_us[looked_at].max()))
         seen.ended.extend(lost)
+        if self._library is None:
+            self._in_turns(points, looked_at, rows, seen)
+        else:
+            memory = self._memory.arrays()
+            over = judge(self._library, memory, points, looked_at, rows, begin, seen.findings, seen.began)
+            seen.ended.extend(over)
+
+    def _in_turns(self, points: Points, looked_at: Rows, rows: Rows, seen: Seen) -> None:
+        """Judge as the native kernel does, the next reading of all series in each step."""
         for of_series, places in turns(points.series_id[looked_at]):
             readings, at = looked_at[places], rows[of_series]
             later = points.time_us[readings] > self._order["last_us"][at]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,11 @@ import numpy.typing as npt
 Rows = npt.NDArray[np.intp]
 """Places of series in the arrays of a state, none of them twice."""
 
-Snapshot = dict[str, npt.NDArray[Any]]
-"""A part of a state: an array of each name, with an entry for each series asked for."""
+Arrays = dict[str, npt.NDArray[Any]]
+"""Arrays with an entry a series, by name."""
+
+Snapshot = Arrays
+"""A part of a state: entries for the series asked for."""
 
 
 class Field(NamedTuple):
@@ -23,7 +27,37 @@ class Field(NamedTuple):
     initial: float = 0.0
 
 
-class SeriesState:
+class Memory(ABC):
+    """Something that remembers series."""
+
+    @abstractmethod
+    def arrays(self) -> Arrays:
+        """Return all that is remembered: the arrays themselves, until there is need to grow."""
+
+    @abstractmethod
+    def grow(self, count: int) -> None:
+        """Have room for ``count`` series at least; what is remembered stays."""
+
+    @abstractmethod
+    def clear(self, rows: Rows) -> None:
+        """Forget some series: their places are as new."""
+
+    @property
+    def bytes_per_series(self) -> int:
+        """What a series costs in memory, and in a snapshot."""
+        return sum(int(array.dtype.itemsize * np.prod(array.shape[1:])) for array in self.arrays().values())
+
+    def snapshot(self, rows: Rows) -> Snapshot:
+        """Return all that is remembered of some series."""
+        return {name: array[rows] for name, array in self.arrays().items()}
+
+    def restore(self, rows: Rows, snapshot: Snapshot) -> None:
+        """Go on where a snapshot was taken, at places that may be others."""
+        for name, array in self.arrays().items():
+            array[rows] = snapshot[name]
+
+
+class SeriesState(Memory):
     """Arrays over series, by name.
 
     >>> state = SeriesState({"mean": Field((2,), np.float64)})
@@ -43,13 +77,10 @@ class SeriesState:
     def __len__(self) -> int:
         return self._count
 
-    @property
-    def bytes_per_series(self) -> int:
-        """What a series costs in memory, and in a snapshot."""
-        return sum(int(array.dtype.itemsize * np.prod(array.shape[1:])) for array in self._arrays.values())
+    def arrays(self) -> Arrays:
+        return dict(self._arrays)
 
     def grow(self, count: int) -> None:
-        """Have room for ``count`` series at least; what is remembered stays."""
         if count <= self._count:
             return
         for name, field in self._fields.items():
@@ -58,32 +89,11 @@ class SeriesState:
         self._count = count
 
     def clear(self, rows: Rows) -> None:
-        """Forget some series: their places are as new."""
         for name, field in self._fields.items():
             self._arrays[name][rows] = field.initial
 
-    def snapshot(self, rows: Rows) -> Snapshot:
-        """Return what is remembered of some series."""
-        return {name: array[rows] for name, array in self._arrays.items()}
 
-    def restore(self, rows: Rows, snapshot: Snapshot) -> None:
-        """Take up what :meth:`snapshot` returned, at places that may be others."""
-        for name, array in self._arrays.items():
-            array[rows] = snapshot[name]
-
-
-class Part(Protocol):
-    """Something that remembers series."""
-
-    @property
-    def bytes_per_series(self) -> int: ...
-    def grow(self, count: int) -> None: ...
-    def clear(self, rows: Rows) -> None: ...
-    def snapshot(self, rows: Rows) -> Snapshot: ...
-    def restore(self, rows: Rows, snapshot: Snapshot) -> None: ...
-
-
-class Parts:
+class Parts(Memory):
     """Something that remembers series in several parts, each of which has a name.
 
     >>> parts = Parts({"a": SeriesState({"mean": Field((), np.float64)})})
@@ -92,43 +102,23 @@ class Parts:
     {'a.mean': array([0.])}
     """
 
-    def __init__(self, parts: Mapping[str, Part]) -> None:
+    def __init__(self, parts: Mapping[str, Memory]) -> None:
         self._parts = dict(parts)
 
-    @property
-    def bytes_per_series(self) -> int:
-        """What a series costs in memory, and in a snapshot."""
-        return sum(part.bytes_per_series for part in self._parts.values())
+    def arrays(self) -> Arrays:
+        return {
+            f"{prefix}.{name}": array
+            for prefix, part in self._parts.items()
+            for name, array in part.arrays().items()
+        }
 
     def grow(self, count: int) -> None:
-        """Have room for ``count`` series at least."""
         for part in self._parts.values():
             part.grow(count)
 
     def clear(self, rows: Rows) -> None:
-        """Forget some series."""
         for part in self._parts.values():
             part.clear(rows)
-
-    def snapshot(self, rows: Rows) -> Snapshot:
-        """Return all that is remembered of some series."""
-        return {
-            f"{prefix}.{name}": array
-            for prefix, part in self._parts.items()
-            for name, array in part.snapshot(rows).items()
-        }
-
-    def restore(self, rows: Rows, snapshot: Snapshot) -> None:
-        """Go on where a snapshot was taken."""
-        for prefix, part in self._parts.items():
-            part.restore(
-                rows,
-                {
-                    name.removeprefix(f"{prefix}."): array
-                    for name, array in snapshot.items()
-                    if name.startswith(f"{prefix}.")
-                },
-            )
 
 
 def _initial(field: Field, count: int) -> npt.NDArray[Any]:

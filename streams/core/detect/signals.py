@@ -81,8 +81,9 @@ class Signals(Parts):
         low, high = state["low"][rows], state["high"][rows]
         reach = np.where(high > low, high - low, np.abs(high)) * FARTHEST
         reach[(count < SETTLED) | (reach == 0.0)] = np.inf
+        # A negative zero becomes a plain one: which of two equal numbers a comparison returns is not defined.
         value = np.clip(
-            value, np.maximum(low - reach, -LARGEST_VALUE), np.minimum(high + reach, LARGEST_VALUE)
+            value + 0.0, np.maximum(low - reach, -LARGEST_VALUE), np.minimum(high + reach, LARGEST_VALUE)
         )
         state["low"][rows] = np.where(count, np.minimum(low, value), value)
         state["high"][rows] = np.where(count, np.maximum(high, value), value)

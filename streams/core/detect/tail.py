@@ -7,6 +7,9 @@ bounds of a bin the probability is interpolated.
 
 from __future__ import annotations
 
+from itertools import accumulate
+from operator import mul
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,7 +26,15 @@ EVERY = 16
 _MANTISSA_BITS = 22
 """Of a 32-bit float's 23 bits below the exponent: the first one tells the half of the octave."""
 
-_LOG10 = np.log10(np.arange(1, MOST + EVERY + 2))
+LOG10_AFTER = np.rint(np.log10(np.arange(1, 2**16 + 1)) * 2.0**28) * 2.0**-28
+"""Of n: the decimal logarithm of n + 1, for all that a count can be. Rounded, because its last bits depend on
+the machine: NumPy has several logarithms. None of these is so near the middle of two that it matters."""
+
+_HALVINGS = 3.321928094887362
+"""How often to halve for a tenth."""
+
+_HALVED = list(accumulate((-0.6931471805599453 / n for n in range(1, 16)), mul, initial=1.0))
+"""The series of Taylor by which a share of a halving is computed."""
 
 
 def tail_fields(columns: int) -> dict[str, Field]:
@@ -36,8 +47,16 @@ def tail_fields(columns: int) -> dict[str, Field]:
 
 
 def score_of(unusual: Float64) -> Float64:
-    """Return surprises, minus decimal logarithms of tail probabilities, as scores from 0 to 1."""
-    score: Float64 = 1.0 - 10.0**-unusual
+    """Return surprises, minus decimal logarithms of tail probabilities, as scores from 0 to 1.
+
+    In sums and products, which have the same bits on every machine; NumPy's powers do not.
+    """
+    halvings = unusual * _HALVINGS
+    whole = np.floor(halvings)
+    tail = np.zeros_like(halvings)
+    for term in reversed(_HALVED):
+        tail = tail * (halvings - whole) + term
+    score: Float64 = 1.0 - np.ldexp(tail, -whole.astype(np.int32))
     return score
 
 
@@ -64,9 +83,9 @@ def surprise(state: SeriesState, rows: Rows, statistic: Float64, lowest: float) 
     places = rows[row] * columns + column
     at_least = state["tail_at_least"].reshape(-1)
     bounds = places * (BINS + 1) + bins
-    upper, lower = _LOG10[at_least[bounds]], _LOG10[at_least[bounds + 1]]
+    upper, lower = LOG10_AFTER[at_least[bounds]], LOG10_AFTER[at_least[bounds + 1]]
     unusual = np.zeros(statistic.size)
-    unusual[at] = _LOG10[at_least[places * (BINS + 1)]] - upper + share * (upper - lower)
+    unusual[at] = LOG10_AFTER[at_least[places * (BINS + 1)]] - upper + share * (upper - lower)
     state["tail_counts"].reshape(-1)[places * BINS + bins] += 1
     _count(state, rows)
     return unusual.reshape(statistic.shape)

@@ -20,6 +20,16 @@ class Turn(NamedTuple):
     readings: Places
 
 
+def begins(series: Int64 | Int32) -> Places:
+    """Return where those of each series begin, and where the last ones end, of readings sorted by series.
+
+    >>> begins(np.array([4, 4, 7])).tolist(), begins(np.array([], np.int32)).tolist()
+    ([0, 2, 3], [0])
+    """
+    changes = np.flatnonzero(series[1:] != series[:-1]) + 1
+    return np.concatenate([np.zeros(min(len(series), 1), np.intp), changes, [len(series)]])
+
+
 def turns(series: Int64 | Int32) -> Iterator[Turn]:
     """Yield the first reading of every series, then the second of those that have one, and so on.
 
@@ -30,8 +40,8 @@ def turns(series: Int64 | Int32) -> Iterator[Turn]:
     """
     if not len(series):
         return
-    starts = np.flatnonzero(np.append(True, series[1:] != series[:-1]))
-    counts = np.diff(np.append(starts, len(series)))
+    begin = begins(series)
+    starts, counts = begin[:-1], np.diff(begin)
     longest_first = np.argsort(-counts, kind="stable")
     with_more_than = np.searchsorted(-counts[longest_first], -np.arange(counts.max()), side="left")
     for number, count in enumerate(with_more_than.tolist()):

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from streams.core.batch import UNNUMBERED, Columns, Int64, Messages
 from streams.core.limits import Limits
 from streams.core.names import ANONYMOUS, Names
+from streams.core.native import Functions, load
 from streams.core.wire.headers import UNKNOWN, KeyProducers, unpack
 from streams.core.wire.json_exact import read_header
 from streams.core.wire.lockstep import Buffer
 from streams.core.wire.memo import MAX_REMEMBERED_BYTES
 
-FOLDER = Path(__file__).with_name("kernel")
-LIBRARY_NAME = "json.so"
+LIBRARY = Path(__file__).with_name("kernel") / "json.so"
 
 SEED = hash("headers") & 0xFFFF_FFFF_FFFF_FFFF
 """Another one in each process, so that nobody can know which headers collide."""
@@ -36,7 +34,7 @@ _KEY_PADDING = 16
 _FIRST_FRESH = -2
 
 _POINTER, _INT64 = ctypes.c_void_p, ctypes.c_int64
-_SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
+_FUNCTIONS: Functions = {
     "new": (_POINTER, [ctypes.c_uint64]),
     "free": (None, [_POINTER]),
     "forget": (None, [_POINTER]),
@@ -50,37 +48,7 @@ _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
 }
 
 
-class Loaded(NamedTuple):
-    """The kernel's functions, or None, and a sentence that says which."""
-
-    library: ctypes.CDLL | None
-    state: str
-
-
-def source_number() -> int:
-    """Return the number by which a library tells that it was built from the source that is here."""
-    return zlib.crc32(b"".join(path.read_bytes() for path in sorted(FOLDER.glob("*.[ch]"))))
-
-
-def load() -> Loaded:
-    """Load the kernel, if it is here and was built from this source."""
-    path = FOLDER / LIBRARY_NAME
-    if not path.exists():
-        return Loaded(None, "read in Python: no native kernel was built here")
-    try:
-        library = ctypes.CDLL(str(path))
-        built_from = ctypes.c_uint32.in_dll(library, "streamgauge_source").value
-    except (OSError, ValueError) as error:
-        return Loaded(None, f"read in Python: the native kernel cannot be loaded: {error}")
-    if built_from != source_number():
-        return Loaded(None, "read in Python: the native kernel was built from another source")
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(library, f"streamgauge_{name}")
-        function.restype, function.argtypes = result, arguments
-    return Loaded(library, "read by the native kernel")
-
-
-LOADED = load()
+LOADED = load(LIBRARY, _FUNCTIONS, "read")
 
 
 class KernelReader:
