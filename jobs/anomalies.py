@@ -57,7 +57,7 @@ def detect_file(
     write(_line([*COLUMNS, *FOUND, *(REASON_COLUMNS if explain else ())]))
     lookout, episodes = Lookout(most_series=1), list[Episode]()
     parts = [(np.empty(0, np.int64), np.empty(0), np.empty(0))]
-    for rows in _blocks(fd):
+    for rows in read_rows(fd):
         time_us = np.array([row.time_us for row in rows], np.int64)
         value = np.array([row.value for row in rows])
         nothing = np.zeros(len(rows))
@@ -92,7 +92,7 @@ def _explained(
     return [*REASONS[reason], direction, *numbers]
 
 
-def _blocks(fd: int) -> Iterator[list[Row]]:
+def read_rows(fd: int) -> Iterator[list[Row]]:
     """Yield rows, as many as there are for now, in the order of the file."""
     parse_time = time_parser("auto")
     at: tuple[int, int] | None = None

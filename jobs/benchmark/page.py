@@ -16,7 +16,12 @@ from jobs.benchmark.summary import PERCENTILES, latencies
 from streams.settings import PROJECT_ROOT
 
 SAVED = PROJECT_ROOT / "docs" / "benchmarks"
-PAGES = (PROJECT_ROOT / "README.md", SAVED / "README.md", SAVED.parent / "detection.md")
+PAGES = (
+    PROJECT_ROOT / "README.md",
+    SAVED / "README.md",
+    SAVED.parent / "detection.md",
+    SAVED.parent / "forecasting.md",
+)
 
 _PLACE = re.compile(r"(<!-- figures: (\w+(?: \w+)?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _LOADS = {
@@ -164,6 +169,26 @@ def _cost(results: Iterable[Result]) -> Iterator[list[str]]:
             yield [result["name"], f"{result['us_per_point']:.2f}", f"{result['bytes_per_series']:,}"]
 
 
+def _forecast(results: Iterable[Result]) -> Iterator[list[str]]:
+    yield [
+        "a day ahead, by the hour",
+        "series",
+        "forecasts",
+        "MASE",
+        "of naive",
+        "series that are better",
+        "within P10 to P90",
+        "a simplest was best",
+    ]
+    for result in results:
+        if "mase" in result:
+            counts = [f"{result[name]:,}" for name in ("series", "forecasts")]
+            shares = [f"{result[name]:.2f}" for name in ("mase", "naive_mase")]
+            better = f"{result['better']} of {result['series']}"
+            percents = [f"{100 * result[name]:.0f} %" for name in ("coverage", "simplest")]
+            yield [result["name"], *counts, *shares, better, *percents]
+
+
 _TABLES = {
     "pipeline": _pipeline,
     "latency": _latency,
@@ -175,6 +200,7 @@ _TABLES = {
     "detect chosen": _chosen,
     "detect noise": _noise,
     "detect cost": _cost,
+    "forecast": _forecast,
 }
 
 

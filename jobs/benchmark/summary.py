@@ -112,6 +112,14 @@ def plot_of(report: Report) -> str:
         scores = [result for result in report.results if "standard" in result]
         bars = [Bar(each["name"], *[max(each["standard"], 0.0)] * 3) for each in scores]
         return bar_chart(title, f"NAB standard, of 100; {where(report)}", bars)
+    if "mase" in first:
+        groups = [result for result in report.results if "mase" in result]
+        bars = [
+            Bar(each["name"], percent, percent, percent, f"({each['coverage']:.0%} within P10 to P90)")
+            for each in groups
+            for percent in [100 * each["mase"]]
+        ]
+        return bar_chart(title, f"error, % of that of a day ago; {where(report)}", bars)
     if "ns_per_reading" in first:
         return bar_chart(title, f"ns a reading; {where(report)}", _bars(report.results, "ns_per_reading"))
     compared = [result for result in report.results if "share_of_raw_copy" in result]

@@ -323,6 +323,28 @@ def detect(
     _hand_out(report, json_file, save)
 
 
+@app.command(epilog=examples("streamgauge benchmark forecast --days 7 --json forecast.json"))
+def forecast(
+    days: Annotated[int, typer.Option(min=1, help="On each series, forecasts of so many days at most.")] = 28,
+    series: Annotated[int, typer.Option(min=0, help="Made-up series to time it on.")] = 100,
+    json_file: JsonFile = None,
+    save: Save = None,
+) -> None:
+    """Hold forecasts against what happened: issued day after day, knowing nothing later; and time them.
+
+    The series are in traces/ and nab/ of the folder that STREAMGAUGE_DATA names; needs no stack. mase is the
+    error by that of saying what was a day before, and coverage the share from p10 to p90.
+
+    Exit codes: 0 measured, 1 it could not be measured.
+    """
+    from jobs.benchmark.forecasts import measure
+    from jobs.benchmark.nab import data_folder
+
+    report = _begun("forecast", _options(locals()))
+    report.results.extend(measure(data_folder(), days, series, _say))
+    _hand_out(report, json_file, save)
+
+
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a verb that say what was measured."""
     return {

@@ -23,6 +23,7 @@ from jobs.cli import (
     demo,
     detect,
     doctor,
+    forecast,
     generate,
     hierarchy,
     producers,
@@ -61,6 +62,7 @@ app.add_typer(verify.app)
 app.add_typer(retention.app, name="retention", help="How long readings and rollups are kept.")
 app.add_typer(archive.app, name="archive", help="Readings as Parquet files, before they are dropped.")
 app.add_typer(detect.app)
+app.add_typer(forecast.app, name="forecast", help="What series will do, and what they tend to.")
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(chaos.app)
 app.add_typer(stack.app, name="stack")

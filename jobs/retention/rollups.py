@@ -1,4 +1,7 @@
-"""Drops rollups that are older than their policy keeps them, and whose readings are given up."""
+"""Drops rollups that are older than their policy keeps them, and whose readings are given up.
+
+Forecasts are dropped with the rollups that they are about.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from sinks.timescale.rollups import read_levels
 
 SERIES_AT_ONCE = 200
 DAY = timedelta(days=1)
+FORECASTS = ("forecasts", "forecasts")
 QUANTILES = ("quantiles", "rollup_sketches")
 
 # No dirty bucket is older than a hold, and none is made before what is given up.
@@ -53,7 +57,7 @@ _DONE = """
 class Dropped(NamedTuple):
     """What was dropped of a level: chunks, or rows of series that are kept for less time than others.
 
-    Of quantiles it is of all levels at once: they are in one table.
+    Of quantiles and of forecasts it is of all at once: they are in one table each.
     """
 
     level: str
@@ -67,7 +71,7 @@ def drop_rollups(session: Connection, now: datetime, turn: Turn) -> Iterator[Dro
     A wider level is never gone where a narrower one is there: nothing is computed from what is left.
     """
     ((everywhere,),) = session.execute(_WANTED, {"now": now}).fetchall()
-    tables = [QUANTILES, *((level.name, level.table) for level in read_levels(session))]
+    tables = [FORECASTS, QUANTILES, *((level.name, level.table) for level in read_levels(session))]
     if everywhere is not None:
         for level, table in tables:
             yield Dropped(level, chunks=_drop_chunks(session, table, everywhere, turn))

@@ -31,6 +31,7 @@ READER = {
     **dict.fromkeys(("series_places", "series_closed", "rollup_sketches", "sketch_marks"), "r"),
     "latest": "r",
     "series_catalogue": "r",
+    **dict.fromkeys(("forecasts_named", "forecast_scores", "forecast_calibration"), "r"),
 }
 READER_FUNCTIONS = {
     "open_since",
@@ -91,6 +92,8 @@ WRITER = {
     **dict.fromkeys(("places_held", "series_places"), "r"),
     **dict.fromkeys(("rollup_sketches", "sketch_marks"), "arwd"),
     **dict.fromkeys(("sketch_levels", "metrics"), "r"),
+    "forecasts": "ar",
+    "forecast_hours": "r",
 }
 LETTERS = {"INSERT": "a", "SELECT": "r", "UPDATE": "w", "DELETE": "d", "TRUNCATE": "D"}
 
@@ -153,6 +156,7 @@ def test_workers_write_what_they_need_and_delete_nothing(database: str) -> None:
         "sketched",
         "extend_sketches",
         "refresh_sketches",
+        "fits",
     }
 
 

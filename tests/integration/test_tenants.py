@@ -38,6 +38,7 @@ VIEWS = (
         "rollup_1h",
         "rollup_1d",
     ),
+    *("forecasts_named", "forecast_scores", "forecast_calibration"),
 )
 ASKED = "'2026-01-01', '2026-01-02'"
 FILL = """
@@ -62,6 +63,13 @@ FILL = """
                                   m2, increase, integral, series_id)
     SELECT ts, 1, 0, value, value, value, value, ts, value, ts, 0, 0, 0, series_id
     FROM readings WHERE ts < '2026-01-02 00:00Z';
+    INSERT INTO rollup_closed_1h (bucket, readings, bad, sum, min, max, first, first_at, last, last_at,
+                                  m2, increase, integral, series_id)
+    SELECT ts, 1, 0, value, value, value, value, ts, value, ts, 0, 0, 0, series_id
+    FROM readings WHERE ts < '2026-01-02 00:00Z';
+    INSERT INTO forecasts (bucket, issued_at, p10, p50, p90, error, scale, series_id, model)
+    SELECT ts, '2026-01-01 00:00Z', value, value, value, value, value, series_id, s.source
+    FROM readings JOIN series AS s USING (series_id);
     INSERT INTO dead_letters (topic, partition, "offset", index, reason, detail, payload, payload_bytes)
     VALUES ('readings', 0, 0, -1, 'malformed', 'sesame', '6661377137', 5);
     INSERT INTO outbox (event_id, topic, value) VALUES ('sesame', 'readings', '6661377137');
@@ -274,6 +282,8 @@ def test_the_same_tricks_show_all_where_a_view_is_no_barrier(filled: str, curiou
 MEASURED = [
     *((view, "value") for view in ("readings", "readings_named", "reading_versions", "latest")),
     *((view, "quality") for view in ("readings", "readings_named", "reading_versions", "latest")),
+    *(("forecasts_named", of) for of in ("p50", "scale")),
+    *(("forecast_scores", of) for of in ("actual", "pinball")),
     *(("rollup_1m", of) for of in ("mean", "min", "max", "sum", "first", "last", "time_weighted_mean")),
 ]
 
