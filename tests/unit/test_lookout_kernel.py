@@ -152,14 +152,16 @@ def test_many_series_have_the_same_episodes_and_the_same_are_forgotten() -> None
     assert native.open()
 
 
-def test_columns_may_be_strided() -> None:
+def test_columns_may_be_strided_and_of_the_other_byte_order() -> None:
     points = some(np.random.default_rng(4), ["noise", "jumps"], 0, 60)
-    strided = points.take(np.repeat(np.arange(len(points.value)), 2))
-    strided = Points(strided.series_id[::2], strided.time_us[::2], strided.value[::2], strided.quality[::2])
-    native, plain = both()
+    doubled = points.take(np.repeat(np.arange(len(points.value)), 2))
+    strided = Points(doubled.series_id[::2], doubled.time_us[::2], doubled.value[::2], doubled.quality[::2])
+    swapped = points._replace(time_us=points.time_us.astype(">i8"), value=points.value.astype(">f8"))
+    expected = bytes_of(Lookout(most_series=8, native=False).update(points))
 
     assert not strided.value.flags.c_contiguous
-    assert bytes_of(native.update(strided)) == bytes_of(plain.update(points))
+    for same in (strided, swapped):
+        assert bytes_of(Lookout(most_series=8).update(same)) == expected
 
 
 def test_the_first_time_there_is_does_not_count_as_later_than_none() -> None:

@@ -59,11 +59,12 @@ def judge(
     """
     series = points.series_id[readings[begin[:-1]]].astype(np.int64)
     over = np.empty(len(rows) + len(readings) // REFRACTORY, _EPISODE)
-    columns = np.ascontiguousarray(points.time_us), np.ascontiguousarray(points.value)
+    time_us = np.ascontiguousarray(points.time_us, np.int64)
+    value = np.ascontiguousarray(points.value, np.float64)
     count = library.streamgauge_judge(
         _addresses([*(memory[name] for name in _ARRAYS), LOG10_AFTER]),
         len(rows),
-        _addresses([rows, series, begin, readings, *columns]),
+        _addresses([rows, series, begin, readings, time_us, value]),
         _addresses([*findings, began]),
         over.ctypes.data,
     )
