@@ -15,7 +15,7 @@ from streams.core.batch import NEVER_US, Points
 from streams.core.detect.deviation import HORIZON
 from streams.core.detect.lookout import Lookout, Seen
 from streams.core.detect.memory import Snapshot
-from streams.core.detect.signals import DAY_US, OVERALL_READINGS
+from streams.core.detect.signals import DAY_US, OVERALL_READINGS, SLOT_READINGS
 from streams.core.detect.tail import BINS, EVERY, MOST
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is here, so no kernel")
@@ -28,10 +28,12 @@ HOSTILE: dict[str, Make] = {
     "noise": lambda random, count: random.normal(size=count),
     "on a level": lambda random, count: 1.7e9 + random.normal(size=count),
     "jumps": lambda random, count: random.choice([0.0, 0.0, 0.0, 0.0, 1.0, -50.0], count),
+    "almost constant": lambda random, count: 5.0 + random.integers(0, 300, count) * 2.0**-50,
     "ramp": lambda _, count: np.cumsum(np.full(count, 0.1)),
     "heavy tails": lambda random, count: random.standard_cauchy(count),
     "huge": lambda random, count: random.choice([1.0, 1e300, -1e300, 1e100, 1.7e308], count),
     "tiny": lambda random, count: random.choice([0.0, 5e-324, -5e-324, 1e-310, 2.2e-308], count),
+    "next to nothing": lambda random, count: random.normal(size=count) * 1e-200,
     "zeros": lambda random, count: random.choice([0.0, -0.0], count),
     "all scales": lambda random, count: random.normal(size=count) * 10.0 ** random.integers(-300, 300, count),
     "none": lambda random, count: random.choice([np.nan, np.inf, -np.inf, 3.0], count),
@@ -109,9 +111,11 @@ def aged(snapshot: Snapshot, random: np.random.Generator) -> Snapshot:
             array[:] = OVERALL_READINGS - random.integers(1, 40, len(array))
         elif name.endswith(".state.count"):
             array[:] = HORIZON - random.integers(1, 40, len(array))
+        elif name.endswith("slot_count"):
+            array[:] = random.integers(SLOT_READINGS - 1, SLOT_READINGS + 1, array.shape)
         elif name.endswith("tail_counts"):
             array[:] = random.integers(0, 2 * MOST // BINS, array.shape)
-            array[:, :, 0] = MOST - EVERY - array[:, :, 1:].sum(axis=2)
+            array[:, :, 0] = MOST - random.integers(1, EVERY) - array[:, :, 1:].sum(axis=2)
             at_least = old[name.replace("tail_counts", "tail_at_least")]
             at_least[:, :, :-1] = np.cumsum(array[:, :, ::-1], axis=2)[:, :, ::-1]
     return old
