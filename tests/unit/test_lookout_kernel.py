@@ -28,7 +28,7 @@ HOSTILE: dict[str, Make] = {
     "noise": lambda random, count: random.normal(size=count),
     "on a level": lambda random, count: 1.7e9 + random.normal(size=count),
     "jumps": lambda random, count: random.choice([0.0, 0.0, 0.0, 0.0, 1.0, -50.0], count),
-    "almost constant": lambda random, count: 5.0 + random.integers(0, 300, count) * 2.0**-50,
+    "almost constant": lambda random, count: 5.0 + 2.0**-50 * np.rint(random.uniform(0.0, 300.0, count)),
     "ramp": lambda _, count: np.cumsum(np.full(count, 0.1)),
     "heavy tails": lambda random, count: random.standard_cauchy(count),
     "huge": lambda random, count: random.choice([1.0, 1e300, -1e300, 1e100, 1.7e308], count),
