@@ -1,4 +1,4 @@
-"""One private stack for all tests that break services."""
+"""One private stack for all tests of a process that break services."""
 
 from __future__ import annotations
 

@@ -172,10 +172,7 @@ def _check(run: Run, outcome: Outcome) -> None:
 
 def _untold(run: Run) -> int:
     """Return how many dead letters were not told on their topic, or told and are none."""
-    with run.connect() as session:
-        stored = session.execute(
-            """SELECT concat_ws('/', topic, partition, "offset", index) FROM dead_letters"""
-        ).fetchall()
+    stored = run.ask("""SELECT concat_ws('/', topic, partition, "offset", index) FROM dead_letters""")
     return len({letter for (letter,) in stored} ^ run.told())
 
 

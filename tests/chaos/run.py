@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, LiteralString
 from uuid import uuid4
 
 import psycopg
@@ -82,6 +82,7 @@ class Run:
             Relay("127.0.0.1", int(self.settings.owner_dsn.rpartition(":")[2].partition("/")[0]))
         )
         self.watch = self._cleanup.enter_context(Watch(self.dsn, self.topic))
+        self._session = self._cleanup.enter_context(closing(self.connect()))
 
     def _make_database(self) -> None:
         # A copy of a migrated database is made ten times as fast as migrating another one.
@@ -171,19 +172,22 @@ class Run:
         """Do something at the end, after the run's database was dropped."""
         self._last.callback(deed)
 
+    def ask(self, query: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a query, asked by a session that is opened again where it was lost."""
+        try:
+            return self._session.execute(query, parameters).fetchall()
+        except psycopg.OperationalError:
+            self._session = self._cleanup.enter_context(closing(self.connect()))
+            return self._session.execute(query, parameters).fetchall()
+
     def stored(self, partition: int) -> int:
         """Return the stored next offset of a partition that was claimed."""
-        with self.connect() as session:
-            row = session.execute(
-                "SELECT next_offset FROM progress WHERE partition = %s", (partition,)
-            ).fetchone()
-        assert row is not None
-        return int(row[0])
+        ((offset,),) = self.ask("SELECT next_offset FROM progress WHERE partition = %s", partition)
+        return int(offset)
 
     def halts(self) -> dict[int, str]:
         """Return why partitions are halted."""
-        with self.connect() as session:
-            return dict(session.execute("SELECT partition, kind FROM halts").fetchall())
+        return dict(self.ask("SELECT partition, kind FROM halts"))
 
     def told(self) -> set[str]:
         """Return the ids of all dead letters that were told on their topic."""
@@ -218,13 +222,12 @@ class Run:
         eventually(self._rolled_up, "what came late to be in the rollups")
 
     def _rolled_up(self) -> bool:
-        with self.connect() as session:
-            return session.execute("SELECT waiting FROM rollup_state").fetchone() == (0,)
+        return self.ask("SELECT waiting FROM rollup_state") == [(0,)]
 
     def _drained(self) -> bool:
+        if not self.watch.all_stored():
+            return False  # known without a question to Kafka
         ends = self.log_ends()
         if {number: self.watch.stored.get(number, 0) for number in ends} != ends:
             return False
-        with self.connect() as session:
-            waiting = session.execute("SELECT count(*) FROM outbox").fetchone()
-        return waiting == (0,) and self.log_ends() == ends
+        return self.ask("SELECT count(*) FROM outbox") == [(0,)] and self.log_ends() == ends

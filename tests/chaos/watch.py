@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -53,6 +54,11 @@ class Watch:
         with self._guard:
             self._marks.append(Mark(time.monotonic(), dict(self.acknowledged)))
 
+    def all_stored(self) -> bool:
+        """Tell whether all that is acknowledged is stored."""
+        with self._guard:
+            return _reached(self.stored, self.acknowledged)
+
     def __enter__(self) -> Watch:
         self._thread.start()
         return self
@@ -78,10 +84,10 @@ class Watch:
         now = time.monotonic()
         with self._guard:
             self.stored = stored
-            reached = [
-                mark
-                for mark in self._marks
-                if all(stored.get(partition, 0) >= end for partition, end in mark.ends.items())
-            ]
+            reached = [mark for mark in self._marks if _reached(stored, mark.ends)]
             self._marks = [mark for mark in self._marks if mark not in reached]
             self.recovered_s += [now - mark.at for mark in reached]
+
+
+def _reached(stored: Mapping[int, int], ends: Mapping[int, int]) -> bool:
+    return all(stored.get(partition, 0) >= end for partition, end in ends.items())

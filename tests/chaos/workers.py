@@ -2,56 +2,37 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 from streams.failpoints import VARIABLE
 from tests.chaos import mutants
+from tests.workers import WorkerProcess
 
 BACK_AFTER_S = 0.3
 LOOK_EVERY_S = 0.02
 FLUSHES: tuple[Mapping[str, str], ...] = ({"STREAMGAUGE_PARALLEL_ROWS": "2"}, {})
 """Every second worker stores even small flushes over two connections, which it would do with large ones."""
 
-STOPS_WITHIN_S = 30.0
-
 JUMPING_CLOCK = "CHAOS_CLOCK"
 """Name in the environment of a worker whose wall clock jumps."""
 
 _JUMPS_S = (0.0, -3_600.0, 86_400.0, -40 * 86_400.0, 5.0)
 
-# A process that has everything imported is forked for each worker: on two cores the imports of one
-# worker would take as long as its work.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["streams.worker", "tests.chaos.mutants"])
 
-
-def work(environment: Mapping[str, str], log: str, mutant: str, starter: Connection) -> None:
-    """Be a worker process with this environment, changed as ``mutant`` says if it is not empty."""
-    os.environ.clear()
-    os.environ.update(environment)
-    os.setsid()
-    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(sink, 1)
-    os.dup2(sink, 2)
-    # A worker ends when its standard input is closed: none outlives whoever started it.
-    sys.stdin = os.fdopen(starter.fileno(), closefd=False)
-    if JUMPING_CLOCK in environment:
+def become(mutant: str) -> None:
+    """Change this process as ``mutant`` says if it is not empty, and its clock as its environment says."""
+    if JUMPING_CLOCK in os.environ:
         let_the_clock_jump()
     if mutant:
         mutants.apply(mutant)
-    from streams.worker import main
-
-    main()
 
 
 def let_the_clock_jump() -> None:
@@ -82,34 +63,25 @@ class Worker:
     def start(self, failpoint: str = "") -> None:
         """Put a process there, with a failpoint or without one."""
         environment = {**self._environment, **({VARIABLE: failpoint} if failpoint else {})}
-        ours, self._tie = _CONTEXT.Pipe(duplex=False)
-        self.process: ForkServerProcess = _CONTEXT.Process(
-            target=work, args=(environment, str(self.log), self._mutant, ours), daemon=True
-        )
-        self.process.start()
-        ours.close()
+        self.process = WorkerProcess(environment, self.log, partial(become, self._mutant))
 
     @property
     def pid(self) -> int:
         """Process id."""
-        assert self.process.pid is not None
         return self.process.pid
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if it lives."""
-        if self.process.is_alive():
-            os.kill(self.pid, number)
+        self.process.signal(number)
 
     def stop(self) -> int | None:
         """Ask it to stop for good; return its exit code, None if it did not end in time."""
         self.wanted = False
-        self.process.terminate()
-        self.process.join(STOPS_WITHIN_S)
-        return self.process.exitcode
+        return self.process.stop()
 
     def said(self, words: str) -> bool:
         """Tell whether its log holds ``words``."""
-        return self.log.exists() and words in self.log.read_text(errors="replace")
+        return self.process.said(words)
 
 
 class Crew:
@@ -149,13 +121,11 @@ class Crew:
         self._keeper.join()
         for worker in self.workers:
             worker.process.kill()
-        for worker in self.workers:
-            worker.process.join()
 
     def _keep(self) -> None:
         while not self._over.wait(LOOK_EVERY_S):
             with self._guard:
-                dead = [worker for worker in self.workers if worker.wanted and not worker.process.is_alive()]
+                dead = [worker for worker in self.workers if worker.wanted and not worker.process.alive]
             for worker in dead:
                 worker.deaths += 1
                 self._died(worker)

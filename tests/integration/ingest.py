@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,43 +22,9 @@ from jobs.generate import Encoding, Load, messages
 from jobs.producer import ReadingsProducer
 from streams.settings import Settings
 from tests.waiting import eventually
+from tests.workers import WorkerProcess, change_nothing
 
 SESSION_S = 6.0
-
-
-class WorkerProcess:
-    """One worker process. ``log`` is where its words are."""
-
-    def __init__(
-        self, environment: dict[str, str], log: Path, program: Sequence[str] = ("-m", "streams.worker")
-    ) -> None:
-        self.log = log
-        with log.open("ab") as sink:
-            self.process = subprocess.Popen(
-                [sys.executable, *program],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=sink,
-            )
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal."""
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> int:
-        """Ask it to stop; return its exit code."""
-        self.process.terminate()
-        return self.process.wait(30)
-
-    def said(self, words: str) -> bool:
-        """Tell whether its log holds ``words``."""
-        return words in self.log.read_text(errors="replace")
 
 
 @dataclass(slots=True)
@@ -84,8 +49,8 @@ class Ingest:
         """Where this test's workers tell of closed buckets."""
         return f"{self.topic}.rollups"
 
-    def worker(self, program: Sequence[str] = ("-m", "streams.worker"), **environment: str) -> WorkerProcess:
-        """Start a worker, or what Python runs in place of one; it is killed at the end of the test."""
+    def worker(self, change: Callable[[], None] = change_nothing, /, **environment: str) -> WorkerProcess:
+        """Start a worker, changed as a test wants it; it is killed at the end of the test."""
         values = {
             **os.environ,
             "STREAMGAUGE_KAFKA": self.settings.kafka,
@@ -99,7 +64,7 @@ class Ingest:
             "STREAMGAUGE_LOG_FORMAT": "human",
             **environment,
         }
-        worker = WorkerProcess(values, self.directory / f"worker-{uuid4().hex[:6]}.log", program)
+        worker = WorkerProcess(values, self.directory / f"worker-{uuid4().hex[:6]}.log", change)
         self.cleanup.callback(worker.kill)
         return worker
 

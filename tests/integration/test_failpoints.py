@@ -36,5 +36,5 @@ def test_a_worker_passes_every_point_and_stores_all_the_same(make_ingest: MakeIn
 
 def test_a_point_that_does_not_exist_ends_the_worker_with_a_sentence(make_ingest: MakeIngest) -> None:
     worker = make_ingest(partitions=1).worker(**{VARIABLE: "after_lunch:kill"})
-    assert worker.process.wait(30) == 2
+    assert worker.exit_code() == 2
     assert worker.said("is not POINT:ACTION")

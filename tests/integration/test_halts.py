@@ -13,9 +13,10 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
-from tests.integration.ingest import Ingest, MakeIngest, WorkerProcess, load
+from tests.integration.ingest import Ingest, MakeIngest, load
 from tests.integration.test_ingest_bad_input import free_port, page
 from tests.waiting import eventually
+from tests.workers import WorkerProcess
 
 pytestmark = pytest.mark.stack
 LATER_US = 1_791_000_000_000_000
@@ -69,7 +70,7 @@ def test_a_topic_recreated_while_no_worker_ran_is_another_log(make_ingest: MakeI
     run.drained()
     assert run.written() == 4000
     assert run.cli("verify", "--topic", run.topic, "--json")["ok"] is True
-    assert second.process.poll() is None, "it went on without a restart"
+    assert second.alive, "it went on without a restart"
     assert halted(run) == []
 
 
@@ -90,7 +91,7 @@ def test_a_topic_recreated_under_a_running_worker_is_noticed(make_ingest: MakeIn
     resume(run, 0, "earliest")
     run.drained()
     assert run.written() == 4000
-    assert worker.process.poll() is None
+    assert worker.alive
 
 
 def test_what_retention_took_halts_its_partition_alone(make_ingest: MakeIngest) -> None:

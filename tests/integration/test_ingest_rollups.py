@@ -113,7 +113,7 @@ def test_whoever_reads_the_topic_ends_with_the_last_revision_of_each_bucket(make
     worker = run.worker(**all_levels, **{VARIABLE: f"{Point.BEFORE_MARK}:kill:1"})
     for second in range(0, 4000, 50):
         send(run, second, float(second))
-    assert worker.process.wait(60) == -signal.SIGKILL
+    assert worker.exit_code() == -signal.SIGKILL
     worker = run.worker(**all_levels)
     run.drained()
     eventually(lambda: is_at_rest(run), "all to be told")

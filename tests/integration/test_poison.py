@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import pytest
 from confluent_kafka import Producer
 
 from schemas.encode import encode_reading
+from streams.core.batch import Messages
+from streams.core.pipeline import Pipeline, Staged
 from streams.failpoints import VARIABLE, Point
-from tests.integration.ingest import Ingest, MakeIngest, WorkerProcess, load
+from tests.integration.ingest import Ingest, MakeIngest, load
 from tests.waiting import eventually
+from tests.workers import WorkerProcess
 
 pytestmark = pytest.mark.stack
 START_US = 1_790_000_000_000_000
@@ -16,25 +24,25 @@ POISON = b'{"source":"pump","metric":"rpm","time":1790000000000000,"value":1,"at
 MANY = 5
 """Starts that the record takes: one as ever, one by chunk, three alone."""
 
-MORTAL = """
-import os
-from streams import worker
 
-healthy = worker.pipeline_of
+def die_of_it(death: Callable[[], None]) -> None:
+    """Let this process meet its ``death`` as soon as it works on the deadly record."""
+    stages = Pipeline.together
 
-def mortal(*arguments):
-    pipeline = healthy(*arguments)
-    stages = pipeline.together
-    def work(chunks):
+    def mortal(self: Pipeline, chunks: Sequence[Messages]) -> list[Staged]:
         if any(value and b"deadly" in value for messages in chunks for value in messages.values):
-            {death}
-        return stages(chunks)
-    pipeline.together = work
-    return pipeline
+            death()
+        return stages(self, chunks)
 
-worker.pipeline_of = mortal
-worker.main()
-"""
+    Pipeline.together = mortal  # type: ignore[method-assign]
+
+
+def exit_at_once() -> None:
+    os._exit(9)
+
+
+def run_out_of_memory() -> None:
+    raise MemoryError("a record ate it")
 
 
 def send(run: Ingest, partition: int, readings: int, deadly: int) -> None:
@@ -52,21 +60,20 @@ def send(run: Ingest, partition: int, readings: int, deadly: int) -> None:
 
 def ended(worker: WorkerProcess, run: Ingest, ends: dict[int, int]) -> bool:
     """Wait until ``worker`` has stored everything, or ended."""
-    eventually(
-        lambda: worker.process.poll() is not None or run.progress() == ends, "the worker to get somewhere"
-    )
-    return worker.process.poll() is not None
+    eventually(lambda: not worker.alive or run.progress() == ends, "the worker to get somewhere")
+    return not worker.alive
 
 
-@pytest.mark.parametrize("death", ["os._exit(9)", "raise MemoryError('a record ate it')"])
-def test_a_record_that_kills_workers_becomes_a_dead_letter(make_ingest: MakeIngest, death: str) -> None:
+@pytest.mark.parametrize("death", [exit_at_once, run_out_of_memory])
+def test_a_record_that_kills_workers_becomes_a_dead_letter(
+    make_ingest: MakeIngest, death: Callable[[], None]
+) -> None:
     run = make_ingest(partitions=2)
     send(run, 0, readings=200, deadly=120)
     send(run, 1, readings=200, deadly=-1)
     ends = run.log_ends()
-    program = ("-c", MORTAL.format(death=death))
     deaths = 0
-    while ended(worker := run.worker(program), run, ends):
+    while ended(worker := run.worker(partial(die_of_it, death)), run, ends):
         deaths += 1
         assert deaths <= MANY, worker.log.read_text()
     assert deaths == MANY
@@ -89,7 +96,7 @@ def test_workers_that_are_killed_while_they_start_blame_no_record(make_ingest: M
     send(run, 0, readings=500, deadly=-1)
     for _ in range(MANY):
         victim = run.worker(**{VARIABLE: f"{Point.DURING_CLAIM}:kill:1"})
-        assert victim.process.wait(60) == -9
+        assert victim.exit_code() == -signal.SIGKILL
     assert suspicion(run) == {(MANY - 1, None, 0)}
     run.worker()
     run.assert_exactly(500)

@@ -63,7 +63,7 @@ def test_a_sample_says_what_is_stored_and_how_the_pipeline_does(make_ingest: Mak
     assert (metric["now"], metric["min"], metric["avg"], metric["max"]) == (2.0, 1.0, 3.5, 7.0)
     pipeline = told["pipeline"]
     assert (pipeline["written"], pipeline["dead_letters"], pipeline["lag"]) == (10, 0, 0)
-    assert worker.process.poll() is None
+    assert worker.alive
 
 
 def test_workers_show_their_latency_and_other_pipelines_are_not_mixed_in(make_ingest: MakeIngest) -> None:
