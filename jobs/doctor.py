@@ -42,7 +42,7 @@ _HALTS = """
 """
 
 EDITIONS = {
-    "timescale": "Community edition: columnstore compression is on",
+    "timescale": "Community edition: `streamgauge retention run` has it compress old chunks",
     "apache": "Apache edition: no compression, and nothing here depends on it",
 }
 
