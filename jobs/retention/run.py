@@ -28,7 +28,8 @@ _SESSION = """
     SET search_path TO public;
     SET timezone TO 'UTC';
     SET statement_timeout TO 0;
-    SET idle_in_transaction_session_timeout TO 0
+    SET idle_in_transaction_session_timeout TO 0;
+    SET timescaledb.max_tuples_decompressed_per_dml_transaction TO 0
 """
 _COUNTS = """
     SELECT r.series_id, p.tenant, p.archived, r.readings

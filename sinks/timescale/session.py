@@ -32,8 +32,11 @@ _SETTINGS = """
     SET tcp_keepalives_interval TO 2;
     SET tcp_keepalives_count TO 3;
     SET tcp_user_timeout TO '10s';
+    SET timescaledb.max_tuples_decompressed_per_dml_transaction TO 0;
     SELECT end_abandoned_sessions();
 """
+# The last of these is of the columnstore: a hundred corrections may decompress 100,000 readings, and more are
+# refused otherwise, in each attempt again.
 
 _OPEN_A_TABLE = "relation_open"
 """The server's function that fails where a chunk was dropped between its look-up and its use."""

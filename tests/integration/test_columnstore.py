@@ -15,13 +15,17 @@ from jobs.archive.target import Target
 from jobs.retention.columnstore import is_community, keep_compressed
 from jobs.retention.run import open_session, run
 from sinks.timescale.refresh import refresh_some
+from sinks.timescale.session import connect
 from streams.core.levels import DAY_US
+from tests.databases import as_writer
 from tests.integration.rollups import History, misrolled
 from tests.integration.test_archive import BEGIN_US, NOW, history, of_days, stored
 
 pytestmark = pytest.mark.stack
 
 __all__ = ["history"]
+
+LIMIT = "timescaledb.max_tuples_decompressed_per_dml_transaction"
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +60,21 @@ def test_late_readings_into_compressed_chunks_are_exact_archived_and_restored(
             restore(owner, target, file, NOW + timedelta(days=1))
         assert stored(owner) == before
         assert misrolled(database) == {}
+
+
+def test_more_corrections_than_the_server_decompresses_by_itself_are_made(
+    history: History, writer: Connection, database: str
+) -> None:
+    with open_session(database) as owner:
+        keep_compressed(owner, 7)
+        for (chunk,) in owner.execute("SELECT show_chunks('readings')::text").fetchall():
+            owner.execute("CALL convert_to_columnstore(%s::regclass)", (chunk,))
+        name = owner.info.dbname
+        owner.execute(f'ALTER DATABASE "{name}" SET {LIMIT} TO 1'.encode())
+        try:
+            with connect(as_writer(database), "another") as session:
+                changed = session.execute("UPDATE readings SET value = 0 WHERE value = 7.5").rowcount
+        finally:
+            owner.execute(f'ALTER DATABASE "{name}" RESET {LIMIT}'.encode())
+        assert changed > 1
+        assert owner.execute("SELECT count(*) FROM readings WHERE value = 7.5").fetchone() == (0,)
