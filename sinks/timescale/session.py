@@ -35,8 +35,8 @@ _SETTINGS = """
     SET timescaledb.max_tuples_decompressed_per_dml_transaction TO 0;
     SELECT end_abandoned_sessions();
 """
-# The last of these is of the columnstore: a hundred corrections may decompress 100,000 readings, and more are
-# refused otherwise, in each attempt again.
+# The last setting is for the columnstore: a hundred corrections may have to decompress 100,000 readings. The
+# server would refuse more, in each attempt again.
 
 _OPEN_A_TABLE = "relation_open"
 """The server's function that fails where a chunk was dropped between its look-up and its use."""
