@@ -15,9 +15,10 @@ from jobs.formats.base import BadLine, shorten
 from jobs.formats.times import time_parser
 from jobs.lines import LineReader
 from streams.core.batch import Points
-from streams.core.detect.episodes import Episode
-from streams.core.detect.likelihood import EXPLAINED, REASONS
-from streams.core.detect.lookout import Lookout, Seen
+from streams.core.detect.episodes import NOTICE, Episode
+from streams.core.detect.likelihood import EXPLAINED
+from streams.core.detect.rules import Rule
+from streams.core.detect.sentinel import REASONS, Sentinel, Watched
 from streams.errors import UserError
 
 COLUMNS = ("timestamp", "value")
@@ -47,30 +48,50 @@ class Found(NamedTuple):
 
 
 def detect_file(
-    fd: int, write: Callable[[str], object], *, explain: bool = False, keep: bool = False
+    fd: int,
+    write: Callable[[str], object],
+    *,
+    rules: Rule = Rule.VALUE,
+    explain: bool = False,
+    keep: bool = False,
 ) -> Found:
     """Read ``timestamp,value``, write the same with what was found, and return it if it is to be kept.
 
-    A row is written before the next is needed: nothing that comes later changes it. An input without an
-    end is not to be kept. Raises :class:`UserError` at the first line that holds no reading.
+    ``rules`` are those that the series is watched for. A row is written before the next is needed: nothing
+    that comes later changes it. An input without an end is not to be kept. Raises :class:`UserError` at the
+    first line that holds no reading.
     """
     write(_line([*COLUMNS, *FOUND, *(REASON_COLUMNS if explain else ())]))
-    lookout, episodes = Lookout(most_series=1), list[Episode]()
+    sentinel = Sentinel(1, lambda series: np.full(len(series), int(rules)))
+    episodes = list[Episode]()
     parts = [(np.empty(0, np.int64), np.empty(0), np.empty(0))]
     for rows in read_rows(fd):
         time_us = np.array([row.time_us for row in rows], np.int64)
         value = np.array([row.value for row in rows])
         nothing = np.zeros(len(rows))
-        seen = lookout.update(Points(nothing.astype(np.int32), time_us, value, nothing.astype(np.int16)))
+        seen = sentinel.update(Points(nothing.astype(np.int32), time_us, value, nothing.astype(np.int16)))
+        _mark(seen, time_us, value)
         write("".join(_lines(rows, seen, explain)))
         if keep:
             parts.append((time_us, value, seen.findings.score))
             episodes += seen.ended
     time_us, value, score = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Found(time_us, value, score, [*episodes, *lookout.open()] if keep else [])
+    return Found(time_us, value, score, [*episodes, *sentinel.open()] if keep else [])
 
 
-def _lines(rows: list[Row], seen: Seen, explain: bool) -> Iterator[str]:
+def _mark(seen: Watched, time_us: npt.NDArray[np.int64], value: npt.NDArray[np.float64]) -> None:
+    """Show episodes of rules where they are told of, as if they were of how likely values are."""
+    findings = seen.findings
+    for episode in seen.begun:
+        row = int(np.argmax(time_us == episode.end_us))
+        seen.began[row] = True
+        if episode.peak >= findings.surprise[row]:
+            findings.surprise[row], findings.reason[row] = episode.peak, episode.reason
+            findings.statistic[row], findings.observed[row] = episode.peak / NOTICE, value[row]
+            findings.expected[row] = findings.band[row] = np.nan
+
+
+def _lines(rows: list[Row], seen: Watched, explain: bool) -> Iterator[str]:
     findings = seen.findings
     scores, labels = findings.score.tolist(), seen.began.tolist()
     explained = list(zip(*(column.tolist() for column in findings), strict=True)) if explain else []
@@ -88,7 +109,8 @@ def _explained(
     if surprise < EXPLAINED:
         return [""] * len(REASON_COLUMNS)
     direction = "high" if statistic > 0 else "low"
-    numbers = (f"{number:.6g}" for number in (observed, expected, band, statistic))
+    told = (observed, expected, band, statistic)
+    numbers = ("" if math.isnan(number) else f"{number:.6g}" for number in told)
     return [*REASONS[reason], direction, *numbers]
 
 

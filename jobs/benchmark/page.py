@@ -189,6 +189,29 @@ def _forecast(results: Iterable[Result]) -> Iterator[list[str]]:
             yield [result["name"], *counts, *shares, better, *percents]
 
 
+def _rules(results: Iterable[Result]) -> Iterator[list[str]]:
+    yield ["put in", "told of by", "found", "after so many readings", "others a series and day"]
+    for result in results:
+        if "found" in result:
+            delay = result["delay_readings"]
+            yield [
+                result["name"].removeprefix("fault: "),
+                result["detector"],
+                f"{result['found']:.0%}",
+                "-" if delay is None else f"{delay:.0f}",
+                f"{result['others_per_series_day']:.3f}",
+            ]
+
+
+def _rules_noise(results: Iterable[Result]) -> Iterator[list[str]]:
+    yield ["rule", "notice", "page", "on noise"]
+    for result in results:
+        if "worst" in result:
+            levels = (result["false_alarms_per_series_day"], result["pages_per_series_day"])
+            name = result["name"].removeprefix("rule: ")
+            yield [name, *(f"{each:.3f}" for each in levels), result["worst"] or "of no kind"]
+
+
 _TABLES = {
     "pipeline": _pipeline,
     "latency": _latency,
@@ -201,6 +224,8 @@ _TABLES = {
     "detect noise": _noise,
     "detect cost": _cost,
     "forecast": _forecast,
+    "rules": _rules,
+    "rules noise": _rules_noise,
 }
 
 

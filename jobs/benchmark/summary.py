@@ -120,6 +120,10 @@ def plot_of(report: Report) -> str:
             for percent in [100 * each["mase"]]
         ]
         return bar_chart(title, f"error, % of that of a day ago; {where(report)}", bars)
+    if "found" in first:
+        shares = [result for result in report.results if "found" in result]
+        bars = [Bar(each["name"], *[100.0 * each["found"]] * 3) for each in shares]
+        return bar_chart(title, f"faults told of, in percent; {where(report)}", bars)
     if "ns_per_reading" in first:
         return bar_chart(title, f"ns a reading; {where(report)}", _bars(report.results, "ns_per_reading"))
     compared = [result for result in report.results if "share_of_raw_copy" in result]

@@ -345,6 +345,25 @@ def forecast(
     _hand_out(report, json_file, save)
 
 
+@app.command(epilog=examples("streamgauge benchmark rules --json rules.json"))
+def rules(json_file: JsonFile = None, save: Save = None) -> None:
+    """Put faults in and see which rules tell of them, how late, and what they tell of noise.
+
+    Rules are those that have episodes of their own: sensors that are stuck, silence, resets, states,
+    machines unlike their peers, metrics that leave their company. Needs neither data nor a stack.
+
+    Exit codes: 0 measured, 1 it could not be measured.
+    """
+    from jobs.benchmark.faults import on_faults, on_noise
+
+    report = _begun("rules", _options(locals()))
+    _say("faults")
+    report.results.extend(on_faults())
+    _say("noise of ten kinds")
+    report.results.extend(on_noise())
+    _hand_out(report, json_file, save)
+
+
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a verb that say what was measured."""
     return {

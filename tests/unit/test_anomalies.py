@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from jobs import anomalies
 from jobs.cli import main
-from streams.core.detect.likelihood import REASONS
+from streams.core.detect.sentinel import REASONS
 from streams.errors import UserError
 
 HEADER = "timestamp,value"
@@ -60,6 +60,22 @@ def test_explained_rows_say_what_was_unusual(tmp_path: Path) -> None:
     assert (row["detector"], row["signal"]) in REASONS
     assert row["direction"] == "high"
     assert float(row["observed"]) > float(row["expected"]) + float(row["band"])
+
+
+def test_rules_are_told_where_they_find_something(tmp_path: Path) -> None:
+    lines = [f"{1_700_000_000 + 60 * number},{number % 60 * (number < 1600)}" for number in range(1700)]
+    row = found(tmp_path / "pump.csv", [HEADER, *lines], "--rules", "stuck", "--explain")[1616]
+
+    assert (row["label"], row["detector"], row["expected"]) == ("1", "flat_line", "")
+    assert float(row["anomaly_score"]) > 0.9
+
+
+@pytest.mark.parametrize("rules", ["fast", "value+rate"])
+def test_rules_that_do_not_exist_are_refused(tmp_path: Path, rules: str) -> None:
+    (tmp_path / "pump.csv").write_text(HEADER, encoding="utf-8")
+    done = CliRunner().invoke(main.app, ["detect", str(tmp_path / "pump.csv"), "--rules", rules])
+
+    assert isinstance(done.exception, UserError)
 
 
 def test_a_plot_is_a_png(tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ class Scores(NamedTuple):
 class Detector(Parts, ABC):
     """Looks at some signals of each series; sees each reading once, in order, and nothing of the future.
 
-    ``columns``: how many signals a series has; each is looked at by itself. A reading with a signal that
+    ``columns``: how many signals a series has; each is looked at by itself. One that is not ``calibrated``
+    measures, and knows nothing of tail probabilities. A reading with a signal that
     is not a finite number says nothing: it scores 0 and is not remembered. So is one of a time that
     was not after its predecessor's.
     """
@@ -68,11 +69,10 @@ class Detector(Parts, ABC):
     ignores_scale: ClassVar[bool] = True
     """Whether scores stay the same when all values are multiplied by a constant."""
 
-    def __init__(self, columns: int = 1) -> None:
+    def __init__(self, columns: int = 1, *, calibrated: bool = True) -> None:
         self.columns = columns
-        self._state = SeriesState(
-            {**self._fields(), **tail_fields(columns), "last_us": Field((), np.int64, NEVER_US)}
-        )
+        tails = {**tail_fields(columns), "last_us": Field((), np.int64, NEVER_US)}
+        self._state = SeriesState({**self._fields(), **(tails if calibrated else {})})
         super().__init__({"state": self._state})
 
     @abstractmethod
@@ -82,6 +82,10 @@ class Detector(Parts, ABC):
     @abstractmethod
     def _measure(self, rows: Rows, time_us: Int64, signals: Float64) -> Measured:
         """Measure a reading of each of some series against what came before, and remember it."""
+
+    def measure(self, rows: Rows, time_us: Int64, signals: Float64) -> Measured:
+        """Measure readings that are known to be later than those before, and finite numbers of reason."""
+        return self._measure(rows, time_us, signals)
 
     def update(self, rows: Rows, time_us: Int64, signals: Float64) -> Scores:
         """Score the next reading of each of some series: ``signals`` has a row a series."""

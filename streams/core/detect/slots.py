@@ -47,6 +47,11 @@ class Slots:
         """For how many series there are places already; grows by doubling."""
         return len(self._series_of)
 
+    def series_at(self, rows: Rows) -> Int64:
+        """Return which series have some places."""
+        series: Int64 = self._series_of[rows]
+        return series
+
     def place(self, series: Int64, time_us: int) -> Placed:
         """Return the places of some series, none twice and no more than ``most``, heard of at a time."""
         self._know(int(series.max(initial=0)))
