@@ -48,6 +48,15 @@ def test_a_trend_is_found_below_a_season_outliers_and_gaps() -> None:
     assert found.per_day == pytest.approx(0.05 * 24, rel=0.1)
 
 
+def test_a_daily_season_hides_no_small_trend() -> None:
+    hour = np.arange(240)
+    value = 0.01 * hour + 50 * np.sin(2 * np.pi * hour / 24) + 0.1 * np.random.default_rng(3).normal(size=240)
+    found = trend(value)
+
+    assert found is not None and found.significant
+    assert 0.2 < found.low < 0.24 < found.high < 0.28
+
+
 def test_what_only_wanders_is_rarely_a_trend() -> None:
     """Without regard to how alike neighbouring hours are, most of these would be."""
     random = np.random.default_rng(2)
