@@ -128,6 +128,7 @@ def wanted_topics(settings: Settings) -> list[Topic]:
         max_message_bytes=settings.max_message_bytes,
         dead_letters_topic=settings.dead_letters_topic,
         rollups_topic=settings.rollups_topic,
+        anomalies_topic=settings.anomalies_topic,
     )
 
 

@@ -62,6 +62,7 @@ READING_V1 = Schema.load("reading", 1)
 READING_BATCH_V1 = Schema.load("reading_batch", 1)
 DEAD_LETTER_V1 = Schema.load("dead_letter", 1)
 ROLLUP_V1 = Schema.load("rollup", 1)
+ANOMALY_V1 = Schema.load("anomaly", 1)
 
 ALLOWED: dict[bytes, Schema] = {schema.fingerprint: schema for schema in (READING_V1, READING_BATCH_V1)}
 """The schemas of readings, by fingerprint."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 DEAD_LETTERS = "telemetry.dead-letters"
 ROLLUPS = "telemetry.rollups"
+ANOMALIES = "telemetry.anomalies"
 
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -34,6 +35,7 @@ def declared(
     max_message_bytes: int,
     dead_letters_topic: str = DEAD_LETTERS,
     rollups_topic: str = ROLLUPS,
+    anomalies_topic: str = ANOMALIES,
 ) -> list[Topic]:
     """Return all topics, set up for a cluster that keeps ``replication`` copies.
 
@@ -77,7 +79,14 @@ def declared(
             retention_ms=_days(30),
             cleanup_policy="compact,delete",
         ),
-        topic("telemetry.anomalies", "what detectors found", "series", 4, retention_ms=_days(90)),
+        topic(
+            anomalies_topic,
+            "episodes that detectors tell of: Avro Anomaly",
+            "episode, so that the last that is known of it remains",
+            4,
+            retention_ms=_days(90),
+            cleanup_policy="compact,delete",
+        ),
         topic(
             dead_letters_topic,
             "refused records and readings: Avro DeadLetter",

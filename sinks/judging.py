@@ -10,12 +10,13 @@ from operator import attrgetter
 import numpy as np
 
 from sinks.protocols import Flush, Part, Written
-from streams.core.batch import Columns, Int32
+from streams.core.batch import Columns, Int32, Int64
 from streams.core.deduplicate import Disposition
 from streams.core.partition import Outcome, PartitionHistory, PartitionMemory, Reached
 from streams.core.producers import Producer, Report
 from streams.core.rejection import Reason, Rejection
 from streams.core.validate import reading_payload
+from streams.core.watch import Watch
 
 SLICE_ROWS = 16_384
 """So many readings of a part are judged first: while they are, nothing can be stored."""
@@ -32,7 +33,8 @@ REFUSED = -1
 class JudgedPart:
     """One part of a flush, decided on, slice by slice.
 
-    ``foreign`` are readings of series that other partitions own.
+    ``foreign`` are readings of series that other partitions own. ``part.sightings`` are what detectors
+    found in what it releases.
     """
 
     part: Part
@@ -45,6 +47,12 @@ class JudgedPart:
     def reached(self) -> Reached:
         """How far event time has come with this part."""
         return self.outcomes[-1].reached
+
+    @property
+    def belated(self) -> tuple[Int32, Int64]:
+        """Series and time of what is stored and was never released."""
+        series_id, time_us = zip(*(outcome.belated for outcome in self.outcomes), strict=True)
+        return np.concatenate(series_id), np.concatenate(time_us)
 
     @cached_property
     def late_by(self) -> list[int]:
@@ -100,6 +108,19 @@ class ResolvedPart:
         own = (self.home[rows] == self.own_home) & (series_id != REFUSED)
         columns = self.columns.take(rows)
         return memory.judge(columns, series_id, flush.series, flush.producers, history, own)
+
+    def introduce(self, flush: Flush, watch: Watch) -> None:
+        """Tell which of the series that are new to detectors they do not look at."""
+        if watch.choice.left_out:
+            indices, rows = np.unique(self.columns.series, return_index=True)
+            series = self.series_id[rows].astype(np.int64)
+            new = (series != REFUSED) & watch.is_new(series)
+            left_out = [
+                number
+                for index, number in zip(indices[new].tolist(), series[new].tolist(), strict=True)
+                if not watch.choice.watches(flush.series.keys[index].metric)
+            ]
+            watch.leave_out(np.array(left_out, np.int64))
 
     def judged(self, flush: Flush, outcomes: Sequence[Outcome]) -> JudgedPart:
         """Sort out what is refused and what belongs to other partitions, when all is judged.

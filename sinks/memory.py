@@ -13,18 +13,22 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from threading import Lock
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
 from sinks.judging import REFUSED, JudgedPart, ResolvedPart, total
 from sinks.protocols import LOOK_BACK, Fenced, Flush, HaltKind, Part, Partition, Progress, Suspicion, Written
-from streams.core.batch import Columns, Int64, Points
+from streams.core.anomaly import Anomaly
+from streams.core.batch import NEVER_US, Columns, Int64, Points
 from streams.core.deduplicate import KEPT_FOREVER_US, Deduplicator, Version
+from streams.core.detect.choice import Choice
 from streams.core.identities import Stored
 from streams.core.order import LATE_BY_S
 from streams.core.partition import PartitionMemory
 from streams.core.rejection import Reason, Rejection
 from streams.core.series import SeriesKey
+from streams.core.watch import Sightings, Watch
 
 SeriesName = tuple[str, str, str]
 
@@ -40,6 +44,15 @@ class StoredReading:
     late: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class StoredAnomaly:
+    """One episode as a sink stored it."""
+
+    series: SeriesName
+    anomaly: Anomaly
+    late: bool
+
+
 @dataclass(slots=True)
 class MemoryStore:
     """What every sink on this store has made visible.
@@ -47,6 +60,7 @@ class MemoryStore:
     ``claimed_at`` is the offset at which the owner of a partition found it, while it holds it.
     ``outbox`` holds what was forwarded, and where to. ``dirty`` are series and begins of minutes.
     ``late_by`` counts late readings of a partition, see :func:`~streams.core.order.count_by_lateness`.
+    ``anomalies`` are the episodes that detectors told of, by id, and ``told`` all that was told of them.
     """
 
     progress: dict[Partition, Progress] = field(default_factory=dict)
@@ -58,6 +72,8 @@ class MemoryStore:
     outbox: list[tuple[Partition, Columns]] = field(default_factory=list)
     dirty: list[tuple[SeriesName, int]] = field(default_factory=list)
     late_by: Counter[tuple[Partition, float]] = field(default_factory=Counter)
+    anomalies: dict[UUID, StoredAnomaly] = field(default_factory=dict)
+    told: list[Anomaly] = field(default_factory=list)
     attributes: dict[SeriesName, dict[str, str]] = field(default_factory=dict)
     homes: list[Partition] = field(default_factory=list)
     memories: dict[Partition, PartitionMemory] = field(default_factory=dict)
@@ -119,8 +135,14 @@ class StoreHistory:
 class MemorySink:
     """Stores flushes in a :class:`MemoryStore` (:class:`~sinks.protocols.ReadingsSink`)."""
 
-    def __init__(self, store: MemoryStore, max_series_per_tenant: int = 1_000_000) -> None:
+    def __init__(
+        self,
+        store: MemoryStore,
+        max_series_per_tenant: int = 1_000_000,
+        choice: Choice | None = None,
+    ) -> None:
         self._store = store
+        self._choice = choice
         self._max_series_per_tenant = max_series_per_tenant
         self._epochs: dict[Partition, int] = {}
         self._attempting: set[Partition] = set()
@@ -238,11 +260,17 @@ class MemorySink:
         ]
         nothing = np.empty(0, np.int64)
         memory = self._store.memories.setdefault(
-            part.partition, PartitionMemory(Deduplicator(0, nothing, nothing, KEPT_FOREVER_US))
+            part.partition,
+            PartitionMemory(
+                Deduplicator(0, nothing, nothing, KEPT_FOREVER_US),
+                watch=None if self._choice is None else Watch(self._choice, NEVER_US),
+            ),
         )
         resolved = ResolvedPart(
             part, columns, series_id, np.array(homes, np.int32), self._home(part.partition)
         )
+        if memory.watch is not None:
+            resolved.introduce(flush, memory.watch)
         history = StoreHistory(self._store, part.partition)
         return resolved.judged(flush, [resolved.judge(flush, memory, history)])
 
@@ -282,8 +310,34 @@ class MemorySink:
         for home in np.unique(judged.foreign_home).tolist():
             homes = sorted({*store.progress, *store.homes, part.partition})
             store.outbox.append((homes[home], judged.foreign.take(judged.foreign_home == home)))
-        store.memories[part.partition].apply(outcome)
+        memory = store.memories[part.partition]
+        memory.apply(outcome)
+        if memory.watch is not None:
+            part.sightings = memory.watch.see(outcome.released, outcome.reached.released_us)
+            self._store_anomalies(judged, part.sightings)
         store.progress[part.partition] = replace(store.progress[part.partition], next_offset=part.next)
+
+    def _store_anomalies(self, judged: JudgedPart, sightings: Sightings) -> None:
+        """Store episodes, and mark those that something late fell into."""
+        store, names = self._store, list(self._store.attributes)
+        store.told += sightings.told
+        for anomaly in sightings.changed.values():
+            name = names[anomaly.series_id]
+            store.anomalies[anomaly.episode(*name)] = StoredAnomaly(name, anomaly, self._is_late(anomaly))
+        late = set(zip(*(column.tolist() for column in judged.belated), strict=True))
+        for episode, stored in store.anomalies.items():
+            if any(_falls_into(stored.anomaly, *each) for each in late):
+                store.anomalies[episode] = replace(stored, late=True)
+
+    def _is_late(self, anomaly: Anomaly) -> bool:
+        readings = (identity for identity, reading in self._store.stored.items() if reading.late)
+        corrections = (version[:2] for version in self._store.versions if version.late)
+        return any(_falls_into(anomaly, *identity) for identity in (*readings, *corrections))
+
+
+def _falls_into(anomaly: Anomaly, series_id: int, time_us: int) -> bool:
+    ends_us = math.inf if anomaly.end_us is None else anomaly.end_us
+    return anomaly.series_id == series_id and anomaly.start_us <= time_us <= ends_us
 
 
 class MemoryStatusBoard:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from streams.core.batch import Columns, Envelopes
 from streams.core.rejection import Rejection
 from streams.core.series import SeriesTable
+from streams.core.watch import Sightings
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,8 +72,8 @@ class HaltKind(StrEnum):
 class Part:
     """What one flush holds of one partition: everything of the offsets ``[base, next)``.
 
-    ``envelopes`` tell the keys of its records. ``refused`` is told by the sink: which of the readings
-    it did not take.
+    ``envelopes`` tell the keys of its records. The rest is told by the sink: ``refused`` are the readings
+    that it did not take, ``sightings`` are what detectors found, where there are any.
     """
 
     partition: Partition
@@ -83,6 +84,7 @@ class Part:
     rejections: list[Rejection] = field(default_factory=list)
     envelopes: list[Envelopes] = field(default_factory=list)
     refused: list[Rejection] = field(default_factory=list)
+    sightings: Sightings | None = None
 
     @property
     def readings(self) -> int:

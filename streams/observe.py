@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter as Counts
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ import numpy.typing as npt
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from sinks.protocols import Part, Written
+from sinks.protocols import Part, Partition, Written
 from sinks.timescale.outbox import OutboxState
 from sinks.timescale.refresh import Refreshed, RollupState
+from streams.core.watch import Sightings
 
 SAMPLES_PER_FLUSH = 64
 WINDOW_S = 60.0
@@ -36,6 +37,7 @@ class Observer:
         )
         self._rate = (clock(), 0)
         self.total = Written()
+        self.anomalies = 0
         self._readings_total = Counter(
             "streamgauge_readings_written", "readings made visible in the database", registry=registry
         )
@@ -102,6 +104,21 @@ class Observer:
         self._rollups_failed = Counter(
             "streamgauge_rollups_failed", "times that this worker could not compute any", registry=registry
         )
+        self._anomalies = Counter(
+            "streamgauge_anomalies_told",
+            "episodes that began, rose to a severity, or ended",
+            ["state", "severity"],
+            registry=registry,
+        )
+        self._series_watched = Gauge(
+            "streamgauge_detect_series", "series that detectors of this worker look at", registry=registry
+        )
+        self._series_without_room = Gauge(
+            "streamgauge_detect_series_left_out",
+            "series that they do not look at, because detect_series are looked at already",
+            registry=registry,
+        )
+        self._watched: dict[tuple[str, int], tuple[int, int]] = {}
         self._partitions_held = Gauge(
             "streamgauge_partitions_held", "partitions this worker reads", registry=registry
         )
@@ -154,11 +171,22 @@ class Observer:
                 self._dead_letters_total.labels(reason).inc(count)
             for columns in part.columns:
                 self._sample(now_s, columns.stamp_ms)
+            if part.sightings is not None:
+                self._detected(part.partition, part.sightings)
 
-    def holds(self, held: int, halted: Iterable[tuple[str, int]]) -> None:
+    def _detected(self, partition: Partition, sightings: Sightings) -> None:
+        for anomaly in sightings.told:
+            self._anomalies.labels(anomaly.state.value, anomaly.severity.name.lower()).inc()
+            self.anomalies += anomaly.revision == 0
+        self._watched[partition.topic, partition.number] = sightings.watched, sightings.without_room
+
+    def holds(self, held: Collection[tuple[str, int]], halted: Iterable[tuple[str, int]]) -> None:
         """Show how many partitions are held, and which are halted."""
         named = list(halted)
-        self._partitions_held.set(held)
+        self._partitions_held.set(len(held))
+        self._watched = {place: counts for place, counts in self._watched.items() if place in held}
+        self._series_watched.set(sum(watched for watched, _ in self._watched.values()))
+        self._series_without_room.set(sum(without_room for _, without_room in self._watched.values()))
         self._partitions_halted.set(len(named))
         self._halted.clear()
         for topic, number in named:
@@ -186,6 +214,7 @@ class Observer:
             "uptime_s": now_s - self._started,
             "written": self.total.readings,
             **self.total._asdict(),
+            "anomalies": self.anomalies,
             "rows_per_s": (self.total.readings - last_readings) / max(now_s - last_at, 1e-3),
             "latency_p50_ms": None if p50 is None else float(p50),
             "latency_p99_ms": None if p99 is None else float(p99),

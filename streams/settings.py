@@ -113,6 +113,23 @@ class Settings(BaseSettings):
     rollups_told: str = Field(
         default="1h,1d", description="of which levels closed buckets are told: any of rollup_levels; none"
     )
+    detect: bool = Field(
+        default=False, description="whether detectors look at what is released, and tell of anomalies"
+    )
+    detect_except: str = Field(
+        default="",
+        description="metrics that they do not look at, with commas; * stands for any letters. Where it"
+        " is changed detectors begin anew",
+    )
+    detect_series: int = Field(
+        default=20_000,
+        ge=1,
+        description="series of a partition that are looked at, at most; each takes 3 kB of a worker",
+    )
+    anomalies_topic: str = Field(
+        default="telemetry.anomalies",
+        description="topic that episodes are told on: when they begin, get worse, and end",
+    )
     outbox_warn_s: float = Field(
         default=60.0, gt=0, description="who looks is warned when a message waits longer than this to be sent"
     )

@@ -24,11 +24,13 @@ from prometheus_client import CollectorRegistry
 from sinks.outbox import OutboxRelay
 from sinks.redis.status import RedisStatusBoard
 from sinks.refresher import RollupRefresher
+from sinks.timescale.detectors import Detecting
 from sinks.timescale.rollup_messages import Told
 from sinks.timescale.sink import Bounds, TimescaleSink
 from streams.agents.flush import FlushPolicy
 from streams.agents.readings import ReadingsAgent
 from streams.agents.sink_thread import SinkThread
+from streams.core.detect.choice import Choice
 from streams.core.limits import Limits
 from streams.core.pipeline import Pipeline, Timed, untimed
 from streams.core.watermark import Patience
@@ -84,6 +86,7 @@ class Worker:
                 settings.dead_letters_topic,
                 patience_of(settings),
                 told_of(settings),
+                detecting_of(settings),
             )
         )
 
@@ -205,7 +208,7 @@ class Worker:
         while True:
             await asyncio.sleep(STATUS_EVERY_S)
             ownership = self._agent.ownership
-            self._observer.holds(len(ownership.held), ownership.halted)
+            self._observer.holds(ownership.held, ownership.halted)
             status = {
                 **self._observer.status(),
                 "owner": self.owner_id,
@@ -248,6 +251,13 @@ def patience_of(settings: Settings) -> Patience:
 def told_of(settings: Settings) -> Told:
     """Return which closed buckets are told on Kafka, as the settings ask for."""
     return Told.of(settings.rollups_told, settings.rollups_topic)
+
+
+def detecting_of(settings: Settings) -> Detecting | None:
+    """Return what detectors look at, as the settings ask for; None where they look at nothing."""
+    if not settings.detect:
+        return None
+    return Detecting(Choice.of(settings.detect_except), settings.detect_series, settings.anomalies_topic)
 
 
 def lock_directory(settings: Settings) -> Path:

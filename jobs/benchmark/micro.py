@@ -23,6 +23,7 @@ from streams.core.deduplicate import (
     Rows,
     series_time_order,
 )
+from streams.core.detect.choice import Choice
 from streams.core.identities import Stored
 from streams.core.levels import MINUTE_US
 from streams.core.limits import Limits
@@ -32,6 +33,7 @@ from streams.core.rollup import Closing, Rollups
 from streams.core.sequences import Sequences
 from streams.core.series import SeriesTable
 from streams.core.validate import Validator
+from streams.core.watch import Watch
 from streams.core.watermark import Patience, Watermark
 
 MEMORY_BYTES = 256 << 20
@@ -129,6 +131,14 @@ def _stages_of_columns(readings: int, shape: Shape) -> list[Stage]:
 
         return hold_back_and_release
 
+    def detect() -> Callable[[], object]:
+        order = series_time_order(rows.series_id, rows.time_us)
+        points = Points(rows.series_id, rows.time_us, rows.value, rows.quality).take(order)
+        watch = Watch(Choice(), NEVER_US)
+        watch.see(points, int(points.time_us.max()) + 1)
+        later = points._replace(time_us=points.time_us + (np.ptp(points.time_us) + 1))
+        return lambda: watch.see(later, int(later.time_us.max()) + 1)
+
     def rollup() -> Callable[[], object]:
         order = series_time_order(rows.series_id, rows.time_us)
         points = Points(rows.series_id, rows.time_us, rows.value, rows.quality).take(order)
@@ -159,6 +169,7 @@ def _stages_of_columns(readings: int, shape: Shape) -> list[Stage]:
         Stage("watermark", readings, watermark),
         Stage("order", readings, order),
         Stage("rollup", readings, rollup),
+        Stage("detect", readings, detect),
         Stage("sort_by_series_and_time", readings, sort),
         Stage("encode_copy", readings, encode),
     ]

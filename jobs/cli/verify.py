@@ -35,8 +35,9 @@ def verify(
     """Compare the database with the log, reading by reading, while workers go on.
 
     Reads each partition from its log's start to the stored offset, judges every reading anew, and
-    looks for readings that are missing, doubled, altered or unexplained, for wrong counts, and for late
-    readings that are not flagged, not counted, or whose minute is not marked to be computed again. With
+    looks for readings that are missing, doubled, altered or unexplained, for wrong counts, for late
+    readings that are not flagged, not counted, or whose minute is not marked to be computed again, and for
+    rollups and anomalies that are not what the readings make. With
     the ledgers of all producers it also looks for readings that are lost, unledgered or untrue.
 
     Exit codes: 0 all is as the log says, 1 it is not, 3 Kafka or the database is away.
@@ -44,13 +45,21 @@ def verify(
     from jobs.verify.log import Log
     from jobs.verify.verify import verify as compare
     from streams.settings import Settings
-    from streams.worker import patience_of, pipeline_of
+    from streams.worker import detecting_of, patience_of, pipeline_of
 
     settings = Settings()
     name = topic or settings.readings_topic
     with console(stderr=True).status(f"Reading the log of {name}"):
         log = Log(settings.kafka, name)
-        report = compare(settings.owner_dsn, log, name, pipeline_of(settings), patience_of(settings), ledger)
+        report = compare(
+            settings.owner_dsn,
+            log,
+            name,
+            pipeline_of(settings),
+            patience_of(settings),
+            ledger,
+            detecting_of(settings),
+        )
     if as_json:
         print_json(report.document())
     else:

@@ -10,7 +10,9 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from jobs.untrusted import printable
 from sinks.timescale.outbox import NOTHING_WAITS, STATE, OutboxState
+from streams.core.detect.episodes import Severity
 
 RATE_WINDOW_S = 5.0
 _TIMEOUT_S = 2.0
@@ -18,6 +20,11 @@ _TIMEOUT_S = 2.0
 PROGRESS = """
     SELECT partition, next_offset, written, dead_letters FROM pipeline_progress
     WHERE topic = %(topic)s
+"""
+ANOMALIES = """
+    SELECT source, metric, severity, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+    FROM anomalies_named WHERE state = 'open' AND severity >= 3 AND started_at > now() - INTERVAL '1 day'
+    ORDER BY severity DESC, started_at DESC LIMIT 3
 """
 HALTS = "SELECT partition, reason FROM halts WHERE topic = %(topic)s ORDER BY partition"
 
@@ -55,6 +62,7 @@ class Health:
     halted: Mapping[str, str] = field(default_factory=dict)
     rates: Sequence[float] = ()
     outbox: OutboxState = NOTHING_WAITS
+    anomalies: Sequence[str] = ()
 
 
 class Rate:
@@ -97,6 +105,7 @@ def summarize(
     rates: Sequence[float],
     halted: Mapping[str, str],
     outbox: OutboxState = NOTHING_WAITS,
+    anomalies: Sequence[str] = (),
 ) -> Health:
     """Put together what the database, Kafka and the workers say.
 
@@ -114,6 +123,7 @@ def summarize(
         halted=halted,
         rates=rates,
         outbox=outbox,
+        anomalies=anomalies,
     )
 
 
@@ -190,4 +200,10 @@ class HealthWatch:
         workers = [worker for worker in self._workers() if worker.get("group") == self._group]
         outbox = OutboxState(*self._query(STATE, {})[0])
         halted = {str(number): why for number, why in self._query(HALTS, {"topic": self._topic})}
-        return summarize(stored, self._ends.read(), workers, rows_per_s, tuple(self._rates), halted, outbox)
+        anomalies = [
+            f"{printable(source)}/{printable(metric)} is anomalous since {since} UTC: "
+            f"{Severity(severity).name.lower()}"
+            for source, metric, severity, since in self._query(ANOMALIES, {})
+        ]
+        ends, rates = self._ends.read(), tuple(self._rates)
+        return summarize(stored, ends, workers, rows_per_s, rates, halted, outbox, anomalies)

@@ -68,4 +68,4 @@ def trouble(health: Health, outbox_warn_s: float) -> tuple[str, ...]:
     said = [f"partition {number} is halted: {why}" for number, why in sorted(health.halted.items())]
     if health.lag is None:
         said.append("Kafka does not answer: streamgauge doctor")
-    return (*said, *health.outbox.trouble(outbox_warn_s))
+    return (*said, *health.outbox.trouble(outbox_warn_s), *health.anomalies)

@@ -94,11 +94,12 @@ class Kind(StrEnum):
 
     ``misflagged``: its flag ``late`` is wrong. ``unmarked`` is said of an open minute of a series:
     something late fell into it, and nobody is told to compute it again; ``misrolled`` of a closed bucket
-    that is not what its readings make, and is not marked. ``beyond_log``: it may be of the part of
-    the log that is gone. ``in_flight``: it is forwarded, and still in the outbox or not yet stored by its
-    home. These two are no faults. The last three are found by ledgers: lost is what was acknowledged, and
-    is neither stored nor refused; unledgered is stored and in no ledger; untrue is stored otherwise than
-    any ledger says, or than the latest revision says.
+    that is not what its readings make, and is not marked; ``misdetected`` of an episode that is not what
+    its readings make, or is missing, or never was. ``beyond_log``: it may be of the part of the log that
+    is gone. ``in_flight``: it is forwarded, and still in the outbox or not yet stored by its home. These
+    two are no faults. The last three are found by ledgers: lost is what was acknowledged, and is neither
+    stored nor refused; unledgered is stored and in no ledger; untrue is stored otherwise than any ledger
+    says, or than the latest revision says.
     """
 
     MISSING = "missing"
@@ -108,6 +109,7 @@ class Kind(StrEnum):
     MISFLAGGED = "misflagged"
     UNMARKED = "unmarked"
     MISROLLED = "misrolled"
+    MISDETECTED = "misdetected"
     BEYOND_LOG = "beyond_log"
     IN_FLIGHT = "in_flight"
     LOST = "lost"
@@ -123,6 +125,7 @@ FAULTS = (
     Kind.MISFLAGGED,
     Kind.UNMARKED,
     Kind.MISROLLED,
+    Kind.MISDETECTED,
 )
 FOUND_BY_THE_LOG = (*FAULTS, Kind.BEYOND_LOG, Kind.IN_FLIGHT)
 

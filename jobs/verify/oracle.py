@@ -106,17 +106,18 @@ class Oracle:
     partition take 1 GB, and one oracle is needed at a time. ``conflicts_known``: the log has lost its
     beginning, so what a reading conflicts with may not be known here; then none is a conflict but
     those of which it is said. ``patience`` is what the workers have. ``late_by`` counts late readings by
-    how late they are at most, in seconds, and ``dirty`` are series and begins of the minutes that they
-    and late corrections fall into.
+    how late they are at most, in seconds, and ``belated`` are series and times of these and of late
+    corrections.
     """
 
     def __init__(self, patience: Patience | None = None, *, conflicts_known: bool = False) -> None:
         self.counts: Counter[Fate] = Counter()
         self.late_by: Counter[float] = Counter()
-        self.dirty: set[tuple[int, int]] = set()
+        self.belated: dict[int, set[int]] = {}
         self._time = LogTime(patience or Patience())
         self._conflicts_known = conflicts_known
         self._stored: dict[int, dict[int, Version]] = {}
+        self._before_late: dict[tuple[int, int], Version] = {}
         self._numbers: dict[tuple[str, str], Numbers] = {}
 
     def judge(self, reading: Reading, said: Fate | None = None) -> Fate:
@@ -130,19 +131,31 @@ class Oracle:
         fate = said or self._judge(reading, repeated and not self._conflicts_known, late_us > 0)
         self.counts[fate] += 1
         if late_us > 0 and fate in (Fate.WRITTEN, Fate.CORRECTION):
-            self.dirty.add((reading.series_id, reading.time_us // MINUTE_US * MINUTE_US))
+            self.belated.setdefault(reading.series_id, set()).add(reading.time_us)
             if fate is Fate.WRITTEN:
                 self.late_by[next(limit_s for limit_s in LATE_BY_S if late_us <= limit_s * 1_000_000)] += 1
         return fate
+
+    @property
+    def dirty(self) -> set[tuple[int, int]]:
+        """Series and begins of the minutes that something late fell into."""
+        return {
+            (series_id, time_us // MINUTE_US * MINUTE_US)
+            for series_id, times_us in self.belated.items()
+            for time_us in times_us
+        }
 
     @property
     def watermark_us(self) -> int | None:
         """How far event time has come, None before it is known."""
         return self._time.watermark_us
 
-    def released(self, to_us: int) -> int:
-        """Return how many readings must have been released when all before ``to_us`` are."""
-        return sum(row.time_us < to_us and not row.late for row in self.stored())
+    def released(self, to_us: int) -> Iterator[Row]:
+        """Yield what must have been released when all before ``to_us`` is, by series, as it was then."""
+        for row in self.stored():
+            if row.time_us < to_us and not row.late:
+                version = self._before_late.get(row[:2])
+                yield row if version is None else Row(*row[:2], version.value_bits, version.quality)
 
     def stored(self) -> Iterator[Row]:
         """Yield the readings that must be stored, by series."""
@@ -172,6 +185,8 @@ class Oracle:
                 series[reading.time_us] = version
             return Fate.DUPLICATE
         if version.revision > current.revision or self._conflicts_known:
+            if late:
+                self._before_late.setdefault((reading.series_id, reading.time_us), current)
             series[reading.time_us] = version
             return Fate.CORRECTION
         return Fate.DEAD_LETTER

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from jobs.verify.anomalies import compare_anomalies
 from jobs.verify.compare import copy_expected, copy_expected_dirty, copy_handed_over
 from jobs.verify.homes import Homes
 from jobs.verify.log import Bounds, Log
 from jobs.verify.oracle import Fate, Oracle, Reading, Row
 from jobs.verify.report import PartitionReport
 from jobs.verify.snapshot import Connection, Home, Order, Stored, load_dead_letters
+from sinks.timescale.detectors import Detecting
 from streams.core.batch import Messages
 from streams.core.pipeline import Pipeline, Staged
 from streams.core.rejection import Reason
@@ -35,6 +37,7 @@ class Replay:
         pipeline: Pipeline,
         homes: Homes,
         patience: Patience,
+        detecting: Detecting,
     ) -> None:
         self._session = session
         self._log = log
@@ -42,6 +45,7 @@ class Replay:
         self._pipeline = pipeline
         self._homes = homes
         self._patience = patience
+        self._detecting = detecting
 
     def __call__(self, stored: Stored, log: Bounds | None) -> PartitionReport:
         """Return what the log gives up to the stored offset; nothing where there is no log."""
@@ -73,7 +77,12 @@ class Replay:
         copy_expected(self._session, oracle.stored())
         copy_expected_dirty(self._session, oracle.dirty)
         copy_handed_over(self._session, handed_over.values())
-        released = 0 if stored.released_to_us is None else oracle.released(stored.released_to_us)
+        released = 0
+        if stored.released_to_us is not None:
+            released = sum(1 for _ in oracle.released(stored.released_to_us))
+            if not cut:
+                seen = oracle.released(stored.released_to_us)
+                compare_anomalies(self._session, *own, self._detecting, seen, oracle.belated)
         order = Order(oracle.watermark_us, released, sum(oracle.late_by.values()), dict(oracle.late_by))
         return PartitionReport(stored, log, records, readings, oracle.counts, order)
 

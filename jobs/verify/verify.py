@@ -18,6 +18,7 @@ from jobs.verify.snapshot import (
     load_waiting,
     open_snapshot,
 )
+from sinks.timescale.detectors import Detecting
 from streams.core.pipeline import Pipeline
 from streams.core.watermark import Patience
 
@@ -32,11 +33,13 @@ def verify(
     pipeline: Pipeline,
     patience: Patience | None = None,
     ledgers: Path | None = None,
+    detecting: Detecting | None = None,
 ) -> Report:
     """Compare the readings of ``topic`` with its log, up to the offsets stored at one moment.
 
-    Workers may go on meanwhile. Only the present settings are known, by ``pipeline`` and ``patience``:
-    what was refused, or late, under others does not agree. Of readings from before
+    Workers may go on meanwhile. Only the present settings are known, by ``pipeline``, ``patience``
+    and ``detecting``: what was refused, or late, under others does not agree, and of what other detectors
+    found nothing is said. Of readings from before
     ``raw_retention.kept_from`` none is missed. With the directory of all producers' ``ledgers`` it
     compares with these as well (:mod:`jobs.verify.ledger`).
 
@@ -49,7 +52,8 @@ def verify(
         # After the snapshot, so that the logs hold whatever was sent before it.
         bounds = log.bounds()
         homes = Homes(load_homes(session))
-        replay = Replay(session, log, topic, pipeline, homes, patience or Patience())
+        rules = patience or Patience(), detecting or Detecting()
+        replay = Replay(session, log, topic, pipeline, homes, *rules)
         partitions = [replay(stored, bounds.get(stored.partition)) for stored in progress]
         cut = [each.stored.partition for each in partitions if each.is_cut]
         behind = _behind(progress, bounds, waiting)

@@ -9,6 +9,7 @@ import numpy as np
 
 from sinks.protocols import Partition
 from sinks.timescale.copy import POSTGRES_EPOCH_US, read_rows
+from sinks.timescale.detectors import Detecting, load_watch
 from sinks.timescale.rollups import load_rollups
 from sinks.timescale.session import Connection
 from sinks.timescale.times import timestamp
@@ -29,7 +30,7 @@ _STORED = """
     WHERE r.ts BETWEEN %s AND %s
 """
 _REVISION = "SELECT coalesce(max(revision), 0) FROM reading_versions WHERE series_id = %s AND ts = %s"
-_LATEST = "SELECT series_id, extract(epoch FROM latest) * 1000000 FROM latest_of_series(%s, %s)"
+_LATEST = "SELECT series_id, extract(epoch FROM latest) * 1000000 FROM latest_times_of_series(%s, %s)"
 _UNRELEASED = "SELECT ts, value, series_id, quality FROM unreleased_readings(%s, %s, %s, %s, %s)"
 _REACHED = """
     SELECT (extract(epoch FROM log_clock) * 1000)::bigint, clock_era,
@@ -137,6 +138,7 @@ def load_memory(
     floor_us: int,
     patience: Patience,
     producers: Iterable[ProducerState],
+    detecting: Detecting | None = None,
 ) -> PartitionMemory:
     """Return what a partition's owner must know of it before it stores more, of ``producers`` too."""
     name = (partition.topic, partition.number)
@@ -145,12 +147,18 @@ def load_memory(
     latest_us = np.array([int(row[1]) for row in latest], np.int64)
     stored = session.execute(_REACHED, name).fetchall()
     reached = _reached(*stored[0]) if stored else Reached()
+    floors = load_floors(session, partition)
+    kept_us = max(floor_us, int(floors.kept_from_us.max(initial=NEVER_US)))
+    watch = None
+    if detecting is not None:
+        watch = load_watch(session, partition, detecting, reached.released_us, kept_us)
     return PartitionMemory(
-        Deduplicator(0, series_id, latest_us, floor_us, load_floors(session, partition)),
+        Deduplicator(0, series_id, latest_us, floor_us, floors),
         producers,
         reached,
         patience,
         rollups=load_rollups(session, partition, reached.released_us),
+        watch=watch,
     )
 
 

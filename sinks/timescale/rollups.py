@@ -74,7 +74,7 @@ _TIMES = ("bucket", "first_at", "last_at")
 POINT_TYPES = {"series_id": ">i4", "ts": ">i8", "value": ">f8", "quality": ">i2"}
 
 _LEVELS = "SELECT width_s FROM rollup_levels ORDER BY width_s"
-_RELEASED: LiteralString = "SELECT series_id, ts, value, quality FROM unreleased_readings(%s, %s, %s, %s, %s)"
+RELEASED: LiteralString = "SELECT series_id, ts, value, quality FROM unreleased_readings(%s, %s, %s, %s, %s)"
 _BELOW = SQL(
     "SELECT {columns} FROM {table} AS r JOIN series AS s USING (series_id)"
     " WHERE s.home_topic = %s AND s.home_partition = %s AND r.bucket >= %s AND r.bucket < %s LIMIT %s"
@@ -154,7 +154,7 @@ def load_rollups(session: Connection, partition: Partition, released_us: int) ->
     since_us = begin_us(released_us, widths_us[0])
     lowest = [
         aggregate(decode_points(rows), widths_us[0])
-        for rows in _sliced(session, _RELEASED, POINT_TYPES, partition, since_us, released_us, widths_us[0])
+        for rows in _sliced(session, RELEASED, POINT_TYPES, partition, since_us, released_us, widths_us[0])
     ]
     higher = [
         [

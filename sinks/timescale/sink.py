@@ -23,8 +23,9 @@ from sinks.protocols import (
     SinkUnavailable,
     Written,
 )
-from sinks.timescale import claims, transaction
+from sinks.timescale import anomalies, claims, detectors, transaction
 from sinks.timescale.dead_letters import copy_dead_letters
+from sinks.timescale.detectors import Detecting
 from sinks.timescale.history import DatabaseHistory, kept_from_us, load_memory
 from sinks.timescale.journal import Journal, load_journal
 from sinks.timescale.migrate import lacking
@@ -36,6 +37,7 @@ from streams.core.batch import Columns
 from streams.core.deduplicate import KEPT_FOREVER_US
 from streams.core.partition import REORDER_BYTES, PartitionMemory
 from streams.core.pipeline import Timed, untimed
+from streams.core.watch import Sightings
 from streams.core.watermark import Patience
 from streams.failpoints import Point, reach
 
@@ -81,6 +83,7 @@ class TimescaleSink:
         dead_letters_topic: str = DEAD_LETTERS,
         patience: Patience | None = None,
         told: Told = NOTHING_TOLD,
+        detecting: Detecting | None = None,
     ) -> None:
         self._timed = timed
         self._dsn = dsn
@@ -89,6 +92,7 @@ class TimescaleSink:
         self._dead_letters_topic = dead_letters_topic
         self._patience = patience or Patience()
         self._told = told
+        self._detecting = detecting
         self._connection: Connection | None = None
         self._second: Connection | None = None
         self._is_refused = False
@@ -117,6 +121,8 @@ class TimescaleSink:
                 progress = claims.claim(session, partition, owner, start, end, topic_id)
             reach(Point.DURING_CLAIM)
             self._epochs[partition] = progress.epoch
+            if self._detecting is None:
+                detectors.forget_detection(session, partition)
             self._knowledge(session, partition, progress.epoch)
             return progress
 
@@ -175,6 +181,8 @@ class TimescaleSink:
             copy_closed(session, closings)
             tell_closed(session, closings, self._told)
             transaction.mark_dirty(session, parts)
+            if self._detecting is not None:
+                self._store_anomalies(session, self._detecting, parts)
             copy_dead_letters(session, parts, self._dead_letters_topic)
             transaction.forward(session, flush, parts, self._registry.homes)
             for part in parts:
@@ -184,6 +192,18 @@ class TimescaleSink:
         with self._timed("commit"):
             transaction.advance_and_commit(session, parts, self._kept_from_us)
         return parts
+
+    def _store_anomalies(
+        self, session: Connection, detecting: Detecting, parts: Sequence[JudgedPart]
+    ) -> None:
+        for judged in parts:
+            watch, sightings = self._known[judged.part.partition].memory.watch, judged.part.sightings
+            assert watch is not None
+            assert sightings is not None
+            anomalies.store(session, sightings, watch.parameters, detecting.topic)
+            anomalies.mark_late(session, *judged.belated)
+            if (saved := watch.due()) is not None:
+                detectors.save(session, judged.part.partition, watch, saved)
 
     def _is_large(self, flush: Flush) -> bool:
         return len(flush.parts) > 1 and _readings(flush.parts) >= self._bounds.parallel_rows
@@ -269,10 +289,13 @@ class TimescaleSink:
             series = self._registry.resolve(session, flush.series, columns.series, part.partition)
             if series.adopted:
                 self._known.pop(part.partition, None)
-            self._knowledge(session, part.partition, part.epoch)
-            return ResolvedPart(
+            known = self._knowledge(session, part.partition, part.epoch)
+            resolved = ResolvedPart(
                 part, columns, series.series_id, series.home, self._registry.home(part.partition)
             )
+            if known.memory.watch is not None:
+                resolved.introduce(flush, known.memory.watch)
+            return resolved
 
     def _copy(self, session: Connection, flush: Flush, resolved: Sequence[ResolvedPart]) -> list[JudgedPart]:
         """Judge slice by slice, and have the readings of one stored while the next is judged.
@@ -284,7 +307,7 @@ class TimescaleSink:
         with transaction.ReadingsCopy(session, self._timed, threaded=many) as copy:
             for part in resolved:
                 memory = self._known[part.part.partition].memory
-                history, outcomes = DatabaseHistory(copy.session, part.part.partition), []
+                history, outcomes, found = DatabaseHistory(copy.session, part.part.partition), [], []
                 for rows in slices(len(part.columns), self._bounds.slice_rows):
                     with self._timed("deduplicate"):
                         outcome = part.judge(flush, memory, history, rows)
@@ -292,6 +315,10 @@ class TimescaleSink:
                     with self._timed("deduplicate"):
                         memory.apply(outcome)
                     outcomes.append(outcome)
+                    if memory.watch is not None:
+                        with self._timed("detect"):
+                            found.append(memory.watch.see(outcome.released, outcome.reached.released_us))
+                part.part.sightings = Sightings.together(found) if found else None
                 with self._timed("deduplicate"):
                     parts.append(part.judged(flush, outcomes))
             copy.land()
@@ -301,7 +328,9 @@ class TimescaleSink:
         known = self._known.get(partition)
         if known is None or known.epoch != epoch:
             journal, producers = load_journal(session, partition)
-            memory = load_memory(session, partition, self._kept_from_us, self._patience, producers)
+            memory = load_memory(
+                session, partition, self._kept_from_us, self._patience, producers, self._detecting
+            )
             known = self._known[partition] = _Known(epoch, memory, journal)
             self._share_memory()
         return known

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from streams.core.batch import NEVER_US, UNNUMBERED, Bools, Columns, Int32, Points
+from streams.core.batch import NEVER_US, UNNUMBERED, Bools, Columns, Int32, Int64, Points
 from streams.core.deduplicate import Conflict, Deduplicator, Disposition, History, Judgement, Rows
 from streams.core.order import (
     Backlog,
@@ -24,6 +24,7 @@ from streams.core.rollup import Closing, Rollups
 from streams.core.sequences import Sequences, Spans
 from streams.core.series import SeriesTable
 from streams.core.validate import reading_payload
+from streams.core.watch import Watch
 from streams.core.watermark import Patience, Watermark
 
 REORDER_BYTES = 64 * 1024 * 1024
@@ -88,6 +89,11 @@ class Outcome:
         return self.release.points
 
     @property
+    def belated(self) -> tuple[Int32, Int64]:
+        """Series and time of what is stored and was never released: late readings, and late corrections."""
+        return _belated(self.rows, self.judgement)
+
+    @property
     def reached(self) -> Reached:
         """How far event time has come with this flush."""
         watermark = self.watermark
@@ -95,7 +101,10 @@ class Outcome:
 
 
 class PartitionMemory:
-    """Judges the readings of one partition; a cache of the database, which may be lost at any time."""
+    """Judges the readings of one partition; a cache of the database, which may be lost at any time.
+
+    ``watch`` looks at what is released, where there is one; whoever applies an outcome shows it to it.
+    """
 
     def __init__(
         self,
@@ -105,8 +114,10 @@ class PartitionMemory:
         patience: Patience | None = None,
         reorder_bytes: int = REORDER_BYTES,
         rollups: Rollups | None = None,
+        watch: Watch | None = None,
     ) -> None:
         clock_ms, era, watermark_us, released_us = reached or Reached()
+        self.watch = watch
         self._deduplicator = deduplicator
         self._sequences = Sequences()
         self._producers = Producers()
@@ -165,7 +176,7 @@ class PartitionMemory:
             self._rollups.close(release.points, release.to_us),
             late,
             count_by_lateness(lateness_us),
-            _dirty(rows, judgement),
+            dirty_buckets(*_belated(rows, judgement)),
         )
 
     def apply(self, outcome: Outcome) -> None:
@@ -218,11 +229,11 @@ class PartitionMemory:
 EXPIRED_DETAIL = "older than the readings that are kept: it cannot be told from a repeat"
 
 
-def _dirty(rows: Rows, judgement: Judgement) -> Dirty:
+def _belated(rows: Rows, judgement: Judgement) -> tuple[Int32, Int64]:
     disposition = judgement.disposition
     stored = (disposition == Disposition.WRITTEN) | (disposition == Disposition.CORRECTION)
     late = stored & rows.late
-    return dirty_buckets(rows.series_id[late], rows.time_us[late])
+    return rows.series_id[late], rows.time_us[late]
 
 
 def _rejections(

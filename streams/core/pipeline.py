@@ -19,8 +19,8 @@ from streams.core.validate import Validator
 CHUNK_STAGES = ("decode", "validate")
 """What a chunk goes through before it is collected for a flush, in this order."""
 
-FLUSH_STAGES = ("deduplicate", "order")
-"""What a flush goes through once its series are known to the database."""
+FLUSH_STAGES = ("deduplicate", "order", "detect")
+"""What a flush goes through once its series are known to the database; the last where it is asked for."""
 
 STAGES = CHUNK_STAGES + FLUSH_STAGES
 

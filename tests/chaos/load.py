@@ -20,6 +20,7 @@ READINGS_PER_S = 1_250
 SERIES = 20
 REPEATED = 0.03
 CORRECTED = 0.03
+UNUSUAL = 0.002
 MOST_BEHIND_S = 1.0
 
 OpenSender = Callable[[str], Sender]
@@ -116,7 +117,7 @@ def messages(producer: str, random: Random, start_us: int = START_US) -> Iterato
                 source=f"{producer}-pump-{nth % SERIES // 2}",
                 metric=("flow", "pressure")[nth % 2],
                 time_us=time_us + nth // SERIES * SECOND_US // 10,
-                value=random.randrange(100_000) / 8,
+                value=random.randrange(100_000) / 8 * (50 if random.random() < UNUSUAL else 1),
                 producer=producer,
                 epoch=1,
                 sequence=sequence + nth if numbered else None,

@@ -21,10 +21,12 @@ from sinks.timescale.rollups import read_levels
 from sinks.timescale.session import connect
 from streams.agents.flush import Flusher
 from streams.agents.ownership import Held, partition_of
+from streams.core.batch import NEVER_US
 from streams.core.deduplicate import KEPT_FOREVER_US, Deduplicator, Disposition, Judgement
 from streams.core.identities import Stored
 from streams.core.partition import PartitionMemory
 from streams.core.rollup import Rollups
+from streams.core.watch import Watch
 from streams.core.watermark import Watermark
 from streams.failpoints import Point, reach
 from streams.transport.chunk import Chunk
@@ -34,6 +36,7 @@ _FORGET_MARKS = """
     DELETE FROM dirty_buckets AS d USING rollup_marks AS m
     WHERE m.series_id = d.series_id AND d.bucket + INTERVAL '1 minute' <= m.released_to
 """
+_IS_WATCHED = "SELECT FROM detection WHERE topic = %s AND partition = %s"
 _FORCE = "UPDATE progress SET epoch = %s, next_offset = %s WHERE topic = %s AND partition = %s"
 
 
@@ -124,6 +127,16 @@ def open_buckets_forgotten() -> None:
         return Rollups([level.width_us for level in read_levels(session)])
 
     _set(history, "load_rollups", nothing)
+
+
+def detectors_forgotten() -> None:
+    """Begin every claim with detectors that remember nothing, though others did."""
+
+    def nothing(session: Any, partition: Partition, detecting: Any, released_us: int, kept_us: int) -> Watch:
+        stored = session.execute(_IS_WATCHED, (partition.topic, partition.number)).fetchone()
+        return Watch(detecting.choice, released_us if stored is None else NEVER_US, begins=stored is None)
+
+    _set(history, "load_watch", nothing)
 
 
 def late_not_rolled_up() -> None:
@@ -254,6 +267,12 @@ MUTANTS: dict[str, Mutant] = {
         ("rolling-restart",),
         "misrolled",
         open_buckets_forgotten,
+    ),
+    "detectors-forgotten": Mutant(
+        "a claim does not restore what detectors remember",
+        ("rolling-restart",),
+        "misdetected",
+        detectors_forgotten,
     ),
     "late-not-rolled-up": Mutant(
         "marks of late readings are removed, and nothing is computed again",

@@ -70,7 +70,7 @@ class Run:
         self._make_database()
         self.admin = AdminClient({"bootstrap.servers": self.settings.kafka, "log_level": 0})
         self.make_topic(self.topic, PARTITIONS)
-        told = self.letters_topic, self.rollups_topic
+        told = self.letters_topic, self.rollups_topic, self.anomalies_topic
         for name in told:
             self.make_topic(name, 1)
         self._cleanup.callback(lambda: self.delete_topics(self.topic, *told))
@@ -109,6 +109,11 @@ class Run:
         """Where workers tell of closed buckets."""
         return f"{self.topic}.rollups"
 
+    @property
+    def anomalies_topic(self) -> str:
+        """Where workers tell of episodes."""
+        return f"{self.topic}.anomalies"
+
     def make_topic(self, name: str, partitions: int) -> None:
         """Create a topic."""
         config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "3000000"}
@@ -138,6 +143,8 @@ class Run:
             "STREAMGAUGE_READINGS_TOPIC": self.topic,
             "STREAMGAUGE_DEAD_LETTERS_TOPIC": self.letters_topic,
             "STREAMGAUGE_ROLLUPS_TOPIC": self.rollups_topic,
+            "STREAMGAUGE_ANOMALIES_TOPIC": self.anomalies_topic,
+            "STREAMGAUGE_DETECT": "true",
             "STREAMGAUGE_GROUP": self.topic,
             "STREAMGAUGE_SESSION_TIMEOUT_S": str(SESSION_S),
             "STREAMGAUGE_LOG_FORMAT": "human",

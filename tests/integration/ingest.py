@@ -49,6 +49,11 @@ class Ingest:
         """Where this test's workers tell of closed buckets."""
         return f"{self.topic}.rollups"
 
+    @property
+    def anomalies_topic(self) -> str:
+        """Where this test's workers tell of episodes."""
+        return f"{self.topic}.anomalies"
+
     def worker(self, change: Callable[[], None] = change_nothing, /, **environment: str) -> WorkerProcess:
         """Start a worker, changed as a test wants it; it is killed at the end of the test."""
         values = {
@@ -59,6 +64,7 @@ class Ingest:
             "STREAMGAUGE_READINGS_TOPIC": self.topic,
             "STREAMGAUGE_DEAD_LETTERS_TOPIC": self.letters_topic,
             "STREAMGAUGE_ROLLUPS_TOPIC": self.rollups_topic,
+            "STREAMGAUGE_ANOMALIES_TOPIC": self.anomalies_topic,
             "STREAMGAUGE_GROUP": self.topic,
             "STREAMGAUGE_SESSION_TIMEOUT_S": str(SESSION_S),
             "STREAMGAUGE_LOG_FORMAT": "human",
@@ -144,7 +150,7 @@ def ingest(dsn: str, directory: Path, partitions: int, config: dict[str, str]) -
     topic = f"test.{uuid4().hex[:10]}"
     # Some tests stamp records in the past, which Kafka would delete at its next look at retention.
     topic_config = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1", **config}
-    told = [f"{topic}.dead-letters", f"{topic}.rollups"]
+    told = [f"{topic}.dead-letters", f"{topic}.rollups", f"{topic}.anomalies"]
     made = [NewTopic(topic, partitions, 1, config=topic_config), *(NewTopic(name, 1, 1) for name in told)]
     for creation in admin.create_topics(made).values():
         creation.result(30)
@@ -152,7 +158,8 @@ def ingest(dsn: str, directory: Path, partitions: int, config: dict[str, str]) -
         session.execute(
             "TRUNCATE readings, dead_letters, progress, series, tenants, producers, producer_journal, "
             "reading_versions, outbox, halts, resumptions, dirty_buckets, late_readings, "
-            "rollup_closed_1m, rollup_closed_15m, rollup_closed_1h, rollup_closed_1d"
+            "rollup_closed_1m, rollup_closed_15m, rollup_closed_1h, rollup_closed_1d, "
+            "anomalies, detection, detector_states"
         )
         for name in (topic, *told):
             cleanup.callback(_delete_topic, admin, name)

@@ -32,6 +32,7 @@ READER = {
     "latest": "r",
     "series_catalogue": "r",
     **dict.fromkeys(("forecasts_named", "forecast_scores", "forecast_calibration"), "r"),
+    **dict.fromkeys(("anomalies", "anomalies_named"), "r"),
 }
 READER_FUNCTIONS = {
     "open_since",
@@ -76,6 +77,9 @@ WRITER = {
     "producer_journal": "arwd",
     "dirty_buckets": "ard",
     "late_readings": "arw",
+    "anomalies": "arw",
+    "detection": "arwd",
+    "detector_states": "ard",
     "producer_gaps": "r",
     "outbox": "ard",
     "raw_retention": "r",
@@ -143,7 +147,7 @@ def test_workers_write_what_they_need_and_delete_nothing(database: str) -> None:
         "end_abandoned_sessions",
         "claim_partition",
         "advance_progress",
-        "latest_of_series",
+        "latest_times_of_series",
         "unreleased_readings",
         "mark_rollup_history",
         "open_since",

@@ -21,6 +21,17 @@ PAGE = PROJECT_ROOT / "docs" / "sql.md"
 EXAMPLES = blocks(PAGE, "sql")
 FILES = sorted((PROJECT_ROOT / "docs" / "examples").glob("boiler-1.*.csv"))
 UNITS = {"temperature": "Cel"}
+EPISODE = """
+    INSERT INTO anomalies (
+        started_at, peak_at, ended_at, score, surprise, statistic, observed, expected, band, episode,
+        series_id, revision, severity, direction, state, detector, reason, parameters
+    )
+    SELECT '2026-01-31 13:00Z', '2026-01-31 14:00Z', '2026-01-31 14:00Z', 0.992, 2.1, 4.9, 71.8, 63.6, 1.7,
+           '21f1b9a4-6ccd-4f41-bd4c-0d4a3e0a7d0a', series_id, 2, 2, 1, 'over', 'deviation', 'value over 1',
+           'same'
+    FROM series WHERE metric = 'temperature'
+"""
+"""As detectors would have stored it, had they seen more than a day."""
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +40,7 @@ def filled(database: str) -> str:
         for file in FILES:
             source, metric, _ = file.name.split(".")
             store(owner, source, metric, file)
+        owner.execute(EPISODE)
     return as_reader(database)
 
 

@@ -22,11 +22,23 @@ SECRETS = ("sesame-", "6661377137")
 Frequencies in statistics have the digits of shorter numbers.
 """
 
+OF_NUMBERS = (
+    "readings",
+    "reading_versions",
+    "anomalies",
+    "series_closed",
+    "rollup_sketches",
+    "sketch_marks",
+)
+"""Views that know series by their numbers alone."""
+
 VIEWS = (
     *("series", "readings", "readings_named", "reading_versions", "producers", "producer_gaps"),
     *(
         "metrics",
         "v_gaps",
+        "anomalies",
+        "anomalies_named",
         "series_closed",
         "series_places",
         "rollup_sketches",
@@ -79,6 +91,12 @@ FILL = """
     INSERT INTO metrics (tenant, metric, unit, expected_every, quantiles)
     VALUES ('acme', 'rpm', '1/min', '1 hour', true), ('sesame', 'rpm', 'sesame-', '1 hour', true);
     SELECT extend_sketches();
+    INSERT INTO anomalies (started_at, peak_at, score, surprise, statistic, observed, expected, band, episode,
+                           series_id, revision, severity, direction, state, detector, reason, parameters)
+    SELECT '2026-01-01 12:00Z', '2026-01-01 12:00Z', 0.99, 2, 9,
+           CASE tenant WHEN 'acme' THEN 7 ELSE 6661377137 END, 0, 1, gen_random_uuid(), series_id,
+           0, 2, 1, 'open', tenant || '-detector', tenant || '-signal', 'same'
+    FROM series;
     INSERT INTO tenants SELECT tenant, count(*) FROM series GROUP BY tenant;
     ANALYZE;
 """
@@ -158,7 +176,14 @@ def rows(dsn: str, question: LiteralString) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_has_what_is_the_tenants(view: str, filled: str, acme: str) -> None:
     own = "tenant = 'acme'"
-    if view in ("readings", "reading_versions", "series_closed", "rollup_sketches", "sketch_marks"):
+    if view in (
+        "readings",
+        "reading_versions",
+        "anomalies",
+        "series_closed",
+        "rollup_sketches",
+        "sketch_marks",
+    ):
         own = f"series_id IN (SELECT series_id FROM series WHERE {own})"
     # What is computed when it is asked for says when that was.
     content = "(to_jsonb(t) - '{refreshed_at, silent_to, lasts}'::text[])::text"

@@ -18,25 +18,25 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture
 def name(stack: Settings) -> Iterator[str]:
-    """Name of a topic that does not exist yet; it and its rollups' are deleted afterwards."""
+    """Name of a topic that does not exist yet; it, its rollups' and anomalies' are deleted afterwards."""
     name = f"test.{uuid4().hex[:12]}"
     yield name
     admin = AdminClient({"bootstrap.servers": stack.kafka})
-    for deletion in admin.delete_topics([name, f"{name}.rollups"]).values():
+    for deletion in admin.delete_topics([name, f"{name}.rollups", f"{name}.anomalies"]).values():
         deletion.result(30)
 
 
 def test_a_missing_topic_is_shown_and_then_created_as_declared(stack: Settings, name: str) -> None:
-    rollups = f"{name}.rollups"
-    assert run("topics", "list", topic=name, rollups_topic=rollups).returncode == 1
+    own = {"topic": name, "rollups_topic": f"{name}.rollups", "anomalies_topic": f"{name}.anomalies"}
+    assert run("topics", "list", **own).returncode == 1
 
-    dry = run("topics", "apply", "--dry-run", topic=name, readings_partitions="3", rollups_topic=rollups)
+    dry = run("topics", "apply", "--dry-run", readings_partitions="3", **own)
     assert f"create {name} topic: 3 partitions" in dry.stdout
     assert TopicAdmin(stack.kafka).find([name]) == {}  # a dry run changes nothing
 
-    assert run("topics", "apply", topic=name, readings_partitions="3", rollups_topic=rollups).returncode == 0
-    again = run("topics", "apply", topic=name, readings_partitions="3", rollups_topic=rollups)
-    listed = run("topics", "list", "--json", topic=name, rollups_topic=rollups)
+    assert run("topics", "apply", readings_partitions="3", **own).returncode == 0
+    again = run("topics", "apply", readings_partitions="3", **own)
+    listed = run("topics", "list", "--json", **own)
 
     assert again.stdout == "all topics are as declared\n"
     assert listed.returncode == 0

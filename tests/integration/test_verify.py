@@ -29,6 +29,7 @@ FAULTS = (
     "misflagged",
     "unmarked",
     "misrolled",
+    "misdetected",
     "miscounted",
     "misordered",
     "out_of_bounds",

@@ -50,7 +50,10 @@ def test_what_needs_attention_is_told() -> None:
 
     late: Health = summarize([], {}, [], None, [], {}, OutboxState(7, 61.0, 2))
 
+    odd: Health = summarize([], {}, [], None, [], {}, anomalies=["pump/rpm is anomalous"])
+
     assert trouble(HEALTH, 60.0) == ()
+    assert trouble(odd, 60.0) == ("pump/rpm is anomalous",)
     assert trouble(late, 60.0) == (
         "7 messages wait in the outbox, the oldest for 61 s",
         "Kafka refused 2 messages of the outbox for good",

@@ -1,0 +1,142 @@
+"""Holds the episodes that are stored to what detectors say who see the log's readings once, in one piece.
+
+Neither flushes, nor owners, nor what was saved in between can have changed anything there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+import numpy as np
+
+from jobs.verify.oracle import Row
+from jobs.verify.snapshot import Connection
+from sinks.timescale.detectors import Detecting
+from streams.core.anomaly import Anomaly, State, worst
+from streams.core.batch import NEVER_US, Points
+from streams.core.detect.episodes import NOTICE
+from streams.core.detect.lookout import Lookout
+from streams.core.watch import parameters_of
+
+SERIES_AT_ONCE = 1_000
+
+_DETECTION = """
+    SELECT (extract(epoch FROM nullif(began_at, '-infinity')) * 1000000)::bigint
+    FROM detection WHERE topic = %s AND partition = %s AND parameters = %s
+"""
+_NAMES = """
+    SELECT series_id, tenant, source, metric FROM series WHERE home_topic = %s AND home_partition = %s
+"""
+_STORED = """
+    SELECT a.series_id, (extract(epoch FROM a.started_at) * 1000000)::bigint, a.revision, a.state, a.severity,
+           a.detector, a.reason, a.direction, a.surprise, a.statistic, a.observed, a.expected, a.band,
+           (extract(epoch FROM a.peak_at) * 1000000)::bigint,
+           (extract(epoch FROM a.ended_at) * 1000000)::bigint, a.score, a.episode::text, a.late
+    FROM anomalies AS a JOIN series AS s USING (series_id)
+    WHERE s.home_topic = %s AND s.home_partition = %s AND a.parameters = %s
+"""
+_FAULT = """
+    INSERT INTO faults SELECT 'misdetected', %s, timestamptz 'epoch' + %s * INTERVAL '1 microsecond', %s
+"""
+
+Late = Mapping[int, Iterable[int]]
+"""Times of what came late, by series."""
+
+
+class Known(NamedTuple):
+    """An episode, beside what follows from it."""
+
+    anomaly: Anomaly
+    score: float
+    episode: str
+    late: bool
+
+
+def compare_anomalies(
+    session: Connection,
+    topic: str,
+    partition: int,
+    detecting: Detecting,
+    rows: Iterable[Row],
+    late: Late,
+) -> None:
+    """Note the episodes of a partition that are not what its readings make.
+
+    ``rows`` are what was released, by series, as it was then. Nothing is said where detectors do not
+    look at the partition with these settings, or at fewer series than there are.
+    """
+    name, parameters = (topic, partition), parameters_of(detecting.choice)
+    detection = session.execute(_DETECTION, (*name, parameters)).fetchone()
+    if detection is None:
+        return
+    began_us = NEVER_US if detection[0] is None else detection[0]
+    names = {number: named for number, *named in session.execute(_NAMES, name)}
+    looked_at = {number for number, named in names.items() if detecting.choice.watches(named[2])}
+    if len(looked_at) > detecting.most_series:
+        return
+    wanted = {
+        anomaly.key: Known(
+            anomaly,
+            anomaly.score,
+            str(anomaly.episode(*names[anomaly.series_id])),
+            any(
+                anomaly.start_us <= time_us <= (anomaly.end_us or time_us)
+                for time_us in late.get(anomaly.series_id, ())
+            ),
+        )
+        for anomaly in episodes_of(row for row in rows if row[0] in looked_at and row[1] >= began_us)
+    }
+    stored = {
+        known.anomaly.key: known
+        for known in _stored(session, (*name, parameters))
+        if known.anomaly.start_us >= began_us and known.anomaly.state != State.FORGOTTEN
+    }
+    for key in sorted(wanted.keys() | stored.keys()):
+        if wanted.get(key) != stored.get(key):
+            said = f"stored is {stored.get(key)}, by the log {wanted.get(key)}"
+            session.execute(_FAULT, (*key, said))
+
+
+def episodes_of(rows: Iterable[Row]) -> Iterator[Anomaly]:
+    """Yield the episodes of readings, which come by series.
+
+    >>> list(episodes_of([Row(7, time_us, 0, 0) for time_us in range(100)]))
+    []
+    """
+    group: list[Points] = []
+    for series_id, of_series in groupby(rows, itemgetter(0)):
+        _, time_us, value_bits, quality, _ = zip(*sorted(of_series), strict=True)
+        group.append(
+            Points(
+                np.full(len(time_us), series_id, np.int32),
+                np.array(time_us, np.int64),
+                np.array(value_bits, np.int64).view(np.float64),
+                np.array(quality, np.int16),
+            )
+        )
+        if len(group) == SERIES_AT_ONCE:
+            yield from _episodes(Points.concat(group))
+            group = []
+    yield from _episodes(Points.concat(group))
+
+
+def _episodes(points: Points) -> Iterator[Anomaly]:
+    """Yield the episodes of readings by series, then time: those of each as a whole."""
+    seen = Lookout(SERIES_AT_ONCE).update(points)
+    found: list[Anomaly] = []
+    for row in np.flatnonzero(seen.findings.surprise >= NOTICE).tolist():
+        if seen.began[row]:
+            found.append(worst(points, seen.findings, row, None))
+        elif seen.findings.surprise[row] > found[-1].surprise:
+            found[-1] = worst(points, seen.findings, row, found[-1])
+    ends = {(episode.series, episode.start_us): episode.end_us for episode in seen.ended}
+    for anomaly in found:
+        yield anomaly.ended(ends[anomaly.key]) if anomaly.key in ends else anomaly
+
+
+def _stored(session: Connection, arguments: tuple[object, ...]) -> Iterator[Known]:
+    for *columns, score, episode, late in session.execute(_STORED, arguments):
+        yield Known(Anomaly(*columns), score, episode, late)
