@@ -20,7 +20,7 @@ from streams.core.detect.choice import Choice
 from streams.core.detect.codec import Codec, States
 from streams.core.detect.episodes import NOTICE
 from streams.core.detect.lookout import Lookout, Seen
-from streams.core.detect.saving import Saving
+from streams.core.detect.saving import LONGEST_US, Saving
 
 DESIGN = 1
 """Raise it whenever the same readings come to other findings: what other detectors remember is of no use."""
@@ -97,6 +97,7 @@ class Watch:
         self.began_us = began_us
         self._begins = begins
         self._seen_to_us = began_us
+        self._stored_to_us = NEVER_US
         self._most_series = most_series
         self._lookout = Lookout(most_series)
         self._codec = Codec()
@@ -168,13 +169,15 @@ class Watch:
     def due(self) -> Saved | None:
         """Return what is to be stored now, and take it for stored; None where nothing is."""
         series = self._saving.take(self._seen_to_us, self._watched)
-        if series is None and not (self._begins and self._seen_to_us > NEVER_US):
+        # Also where nothing is left to save: retention keeps what a claim would read.
+        is_behind = self._stored_to_us < self._seen_to_us - LONGEST_US
+        if series is None and not is_behind:
             return None
         begins, self._begins = self._begins, False
         series = np.empty(0, np.int64) if series is None else series
         states = self._codec.encode(self._lookout, series)
-        all_to_us = self._saving.all_to_us(self._seen_to_us)
-        return Saved(series, states, all_to_us, begins)
+        self._stored_to_us = self._saving.all_to_us(self._seen_to_us)
+        return Saved(series, states, self._stored_to_us, begins)
 
     def _surprise(self, points: Points, seen: Seen, row: int, sightings: Sightings) -> None:
         """Take in a reading with which an episode begins, or goes on."""

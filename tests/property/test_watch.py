@@ -134,3 +134,15 @@ def test_restarts_look_at_little_once_more_however_often_there_are_some(
         place.restart()
         read_back.append(place.read_back - before)
     assert 0 < max(read_back) < 90
+
+
+def test_what_is_left_out_has_no_readings_kept() -> None:
+    watch = Place(points_of(1, [])).watch
+    watch.leave_out(np.arange(SERIES))
+    saved = []
+    for hour in range(12):
+        to_us = hour * 3600 * 1_000_000
+        watch.see(points_of(1, []), to_us)
+        saved += [(hour, due.all_to_us == to_us, due.begins) for due in [watch.due()] if due is not None]
+
+    assert saved == [(0, True, True), (7, True, False)]
