@@ -174,7 +174,7 @@ def replay(
     counts = dead_letters.count_letters(dsn, choice)
     if counts.whole and not ids:
         _confirm(f"Replay {_letters(counts.whole)}{_cut(counts)}?", yes)
-    sent = dead_letters.replay(dsn, choice, counts.last_id, by or _me(), revision)
+    sent = dead_letters.replay(dsn, choice, counts.last_id, by or me(), revision)
     if as_json:
         print_json({"replayed": sent, "cut": counts.cut})
     else:
@@ -212,7 +212,7 @@ def discard(
     counts = dead_letters.count_letters(dsn, choice)
     if counts.whole + counts.cut and not ids:
         _confirm(f"Discard {_letters(counts.whole + counts.cut)}?", yes)
-    settled = dead_letters.discard(dsn, choice, counts.last_id, by or _me(), why)
+    settled = dead_letters.discard(dsn, choice, counts.last_id, by or me(), why)
     if as_json:
         print_json({"discarded": settled})
     else:
@@ -285,7 +285,8 @@ def _cut(counts: Counts) -> str:
     return f" ({counts.cut:,} more are cut or empty, and stay as they are)" if counts.cut else ""
 
 
-def _me() -> str:
+def me() -> str:
+    """Return who calls: this user at this host."""
     import getpass
     import socket
 

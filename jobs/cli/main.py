@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from jobs.cli import (
+    anomalies,
     archive,
     benchmark,
     chaos,
@@ -62,6 +63,7 @@ app.add_typer(verify.app)
 app.add_typer(retention.app, name="retention", help="How long readings and rollups are kept.")
 app.add_typer(archive.app, name="archive", help="Readings as Parquet files, before they are dropped.")
 app.add_typer(detect.app)
+app.add_typer(anomalies.app, name="anomalies", help="Episodes that detectors told of, and labels of them.")
 app.add_typer(forecast.app, name="forecast", help="What series will do, and what they tend to.")
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(chaos.app)

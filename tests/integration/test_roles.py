@@ -78,6 +78,7 @@ WRITER = {
     "dirty_buckets": "ard",
     "late_readings": "arw",
     "anomalies": "arw",
+    "anomaly_labels": "ar",
     "detection": "arwd",
     "detector_states": "ard",
     "producer_gaps": "r",
