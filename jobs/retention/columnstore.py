@@ -19,7 +19,7 @@ COMMUNITY = "timescale"
 
 _EDITION = "SELECT current_setting('timescaledb.license', true)"
 # A series' readings lie together and in order of time, which is how they are asked for, and corrected.
-_ENABLE = """
+ENABLE = """
     ALTER TABLE readings SET (
         timescaledb.enable_columnstore = true,
         timescaledb.segmentby = 'series_id',
@@ -61,7 +61,7 @@ def keep_compressed(session: Connection, after_days: int) -> bool:
             # All flushes wait behind who waits for this table.
             session.execute(f"SET LOCAL lock_timeout TO '{LOCK_WAIT}'")
             if not enabled:
-                session.execute(_ENABLE)
+                session.execute(ENABLE)
             session.execute(_REMOVE)
             session.execute(_ADD, (after,))
     except errors.LockNotAvailable:

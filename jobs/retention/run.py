@@ -24,6 +24,7 @@ from sinks.timescale.times import timestamp
 from streams.errors import UserError
 
 _TURN = "SELECT pg_try_advisory_lock(hashtext('streamgauge retention'))"
+# The last one is for the columnstore: deleting some series of a chunk may decompress more than it would.
 _SESSION = """
     SET search_path TO public;
     SET timezone TO 'UTC';

@@ -32,11 +32,8 @@ _SETTINGS = """
     SET tcp_keepalives_interval TO 2;
     SET tcp_keepalives_count TO 3;
     SET tcp_user_timeout TO '10s';
-    SET timescaledb.max_tuples_decompressed_per_dml_transaction TO 0;
     SELECT end_abandoned_sessions();
 """
-# The last setting is for the columnstore: a hundred corrections may have to decompress 100,000 readings. The
-# server would refuse more, in each attempt again.
 
 _OPEN_A_TABLE = "relation_open"
 """The server's function that fails where a chunk was dropped between its look-up and its use."""
