@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streams.core.producers import COMPUTES
 from streams.core.validate import LATEST_US
 from streams.core.watermark import Patience
 
@@ -47,7 +48,11 @@ class LogTime:
             for producer, (high_us, last_ms) in self._heard.items()
             if now_ms - last_ms <= self._patience.idle_ms
         }
-        reached_us = [min(high_us, now_ms * 1000) for high_us, _ in (active or self._heard).values()]
+        # What is computed of what was released is waited for only where nobody else sends anything.
+        vouching = {each for each in self._heard if not each[1].startswith(COMPUTES)} or self._heard.keys()
+        counted = [active[each] for each in active if each in vouching]
+        counted = counted or [self._heard[each] for each in vouching]
+        reached_us = [min(high_us, now_ms * 1000) for high_us, _ in counted]
         self._heard = active
         if reached_us:
             furthest_us = max(reached_us)

@@ -145,6 +145,7 @@ class PartitionMemory:
         Those that are not ``own`` are judged elsewhere: only their producers and numbers count here.
         """
         numbers = self._producers.numbers_of(columns, series, producers)
+        self._watermark.computing = self._producers.computing
         watermark, passed_us = self._watermark.after(numbers, columns.time_us, columns.stamp_ms)
         nameless = columns.producer == 0
         sequence = np.where(nameless, UNNUMBERED, columns.sequence)

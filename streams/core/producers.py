@@ -12,6 +12,9 @@ from streams.core.sequences import Interval
 from streams.core.series import SeriesTable
 from streams.core.watermark import Heard
 
+COMPUTES = "streamgauge/"
+"""So begin the names of producers that compute what they send of what was released: nobody waits for them."""
+
 _PRODUCER_BITS = 32
 
 
@@ -52,6 +55,9 @@ class Producers:
 
     def __init__(self) -> None:
         self.names: list[Producer] = []
+        self.computing: list[int] = []
+        """Those that compute what they send."""
+
         self._numbers: dict[Producer, int] = {}
         self._mapped = SeriesTable()
         self._tenants: dict[str, int] = {}
@@ -63,6 +69,8 @@ class Producers:
         number = self._numbers.setdefault(producer, len(self.names))
         if number == len(self.names):
             self.names.append(producer)
+            if producer.name.startswith(COMPUTES):
+                self.computing.append(number)
         return number
 
     def numbers_of(self, columns: Columns, series: SeriesTable, producers: Sequence[str]) -> Int32:

@@ -8,6 +8,7 @@ that came before: so it does not matter how the log is cut into chunks and flush
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -52,8 +53,9 @@ class Watermark:
     ``clock_ms`` is the log's clock, None before the first reading. Should it be set back by more than
     producers may be idle, it begins anew, ``era`` rises by one, and producers are forgotten. A producer
     counts with its highest event time, or the clock where it is ahead of that, so that nobody's
-    future is everybody's. Where all are idle all count once more, and are forgotten then. The watermark
-    never falls.
+    future is everybody's. Where all are idle all count once more, and are forgotten then. Those of
+    ``computing`` send what is computed of what was released, which a watermark that waited for them would
+    wait for: they count only where there is nobody else. The watermark never falls.
 
     >>> watermark = Watermark(Patience(lateness_us=5))
     >>> producer, time_us = np.array([0, 0]), np.array([7, 20])
@@ -68,6 +70,7 @@ class Watermark:
         self.clock_ms = clock_ms
         self.era = era
         self.us = us
+        self.computing: Sequence[int] = ()
         self._patience = patience
         self._high_us = np.empty(0, np.int64)
         self._last_ms = np.empty(0, np.int64)
@@ -118,9 +121,13 @@ class Watermark:
         """Move the watermark to where everything before a new cell of the clock lets it go."""
         known = self._high_us != NEVER_US
         idle = self._last_ms < self._idle_before_ms(clock_ms)
-        waited_for = known & ~idle
+        vouching = known.copy()
+        vouching[[number for number in self.computing if number < len(known)]] = False
+        if not vouching.any():
+            vouching = known
+        waited_for = vouching & ~idle
         if not waited_for.any():
-            waited_for = known
+            waited_for = vouching
         reached_us = np.minimum(self._high_us[waited_for], _cell_start_ms(clock_ms) * 1000)
         if len(reached_us):
             counted_us = reached_us[reached_us >= reached_us.max() - self._patience.lag_us]
@@ -136,6 +143,7 @@ class Watermark:
 
     def _copy(self, producer: int) -> Watermark:
         copy = Watermark(self._patience, self.clock_ms, self.era, self.us)
+        copy.computing = self.computing
         copy._high_us, copy._last_ms = self._high_us.copy(), self._last_ms.copy()
         copy._grow(producer)
         return copy

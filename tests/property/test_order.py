@@ -22,7 +22,8 @@ from tests.builders import columns, series_table
 from tests.property.test_deduplicate import FLOOR_US, Table
 
 SERIES = series_table("rpm", "load")
-PRODUCERS = ["", "gw-1", "gw-2"]
+PRODUCERS = ["", "gw-1", "streamgauge/computes"]
+COMPUTES = 2
 PATIENCE = Patience(lateness_us=2_000_000, idle_ms=5_000, lag_us=20_000_000)
 START_MS = 1_000_000_000_000
 S = 1_000_000
@@ -162,7 +163,9 @@ class Loop:
             for producer, (high_us, last_ms) in self.producers.items()
             if now_ms - last_ms <= PATIENCE.idle_ms
         }
-        reached = [min(high_us, now_ms * 1000) for high_us, _ in (active or self.producers).values()]
+        vouching = {producer for producer in self.producers if producer != COMPUTES} or {COMPUTES}
+        waited_for = {producer for producer in active if producer in vouching} or vouching
+        reached = [min(self.producers[each][0], now_ms * 1000) for each in waited_for & self.producers.keys()]
         self.producers = active
         vouched = [each for each in reached if max(reached) - each <= PATIENCE.lag_us]
         if vouched:

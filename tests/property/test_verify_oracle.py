@@ -24,7 +24,7 @@ FATES = {
     Disposition.CORRECTION: Fate.CORRECTION,
     Disposition.CONFLICT: Fate.DEAD_LETTER,
 }
-PRODUCERS = ["", "gw-1", "gw-2"]
+PRODUCERS = ["", "gw-1", "streamgauge/computes"]
 
 rows = st.tuples(
     st.integers(0, 1),

@@ -51,6 +51,17 @@ def test_one_that_comes_back_vouches_for_what_it_sends_then() -> None:
     assert seconds(*log, (1, 1080.5, 990.0), (0, 1081.0, 1081.0)) == 1040.0
 
 
+def test_one_that_computes_what_it_sends_is_waited_for_only_where_there_is_nobody_else() -> None:
+    watermark = Watermark(PATIENCE)
+    watermark.computing = [1, 7]
+    beside: list[Sent] = [(1, 1000.0, 900.0), (0, 1000.5, 1000.5), (1, 1001.0, 901.0)]
+    assert after(watermark, *beside).us == 990.5 * S
+    assert after(watermark, *beside, (1, 1099.0, 950.0), (1, 1100.0, 960.0)).us == 990.5 * S
+
+    alone: list[Sent] = [(1, 1000.0, 900.0), (1, 1060.0, 960.0), (1, 1061.0, 961.0)]
+    assert after(watermark, *alone).us == 950.0 * S
+
+
 def test_a_lone_producer_may_be_as_slow_as_it_likes() -> None:
     assert seconds((0, 1000.0, 1000.0), (0, 4600.0, 4600.0)) == 990.0
     assert seconds((0, 1000.0, 1000.0), (0, 4600.0, 4600.0), (0, 8200.0, 8200.0)) == 4590.0
