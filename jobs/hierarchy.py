@@ -14,10 +14,8 @@ import psycopg
 from psycopg import errors
 from psycopg.rows import dict_row
 
+from streams.core.places import LEVELS, Node, without_end
 from streams.errors import UserError
-
-LEVELS = ("site", "zone", "system", "component")
-"""Levels below a tenant, from the highest on."""
 
 EVER = "-infinity"
 
@@ -41,9 +39,6 @@ _MOVE = "SELECT move_node(%s, %s::text[], %s::text[], %s::timestamptz, %s)"
 _WORDS = {"now": NOW, "ever": EVER}
 _ESCAPED = re.compile(r"\\([\\/.])")
 _ESCAPED_OR_SLASH = re.compile(rf"{_ESCAPED.pattern}|/")
-
-Node = tuple[str | None, ...]
-"""Names of a site, a zone, a system and a component, as far as they go; None for a level that is left out."""
 
 
 class Placement(NamedTuple):
@@ -83,25 +78,7 @@ def parse_node(text: str) -> Node:
             f"{text!r} has {len(names)} levels",
             hint=f"A path is {'/'.join(LEVELS).upper()}, as far as it goes; a slash in a name is \\/.",
         )
-    return _without_end(names)
-
-
-def node_path(node: Sequence[str | None]) -> str:
-    r"""Return the path of a node, as ``parse_node`` reads it.
-
-    >>> print(node_path(["EU/1", None, "press", None]), node_path([None, "hall 1"]))
-    EU\/1//press ./hall 1
-    """
-    names = [re.sub(r"([\\/])", r"\\\1", name or "") for name in _without_end(node)]
-    if not names:
-        return "/"
-    return "/".join([{"": ".", ".": r"\."}.get(names[0], names[0]), *names[1:]])
-
-
-def _without_end(names: Sequence[str | None]) -> Node:
-    """Return names down to the last that is one, None for what is left out."""
-    depth = max((number for number, name in enumerate(names, 1) if name), default=0)
-    return tuple(name or None for name in names[:depth])
+    return without_end(names)
 
 
 def parse_since(text: str) -> str | None:

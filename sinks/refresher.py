@@ -1,4 +1,4 @@
-"""Keeps rollups exact: computes the buckets again that something late fell into.
+"""Keeps rollups exact: computes the buckets again that something late fell into, and what is derived of them.
 
 One worker's thread does it at a time; the others find nothing to do. Whoever is killed leaves the marks
 of what it had not committed.
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import psycopg
 
+from sinks.timescale.derived import Derived
 from sinks.timescale.refresh import BATCH, Refreshed, RollupState, read_state, refresh_some
 from sinks.timescale.rollup_messages import NOTHING_TOLD, Told
 from sinks.timescale.session import Connection, connect
@@ -58,8 +59,9 @@ class Pace:
 class RollupRefresher:
     """A thread that computes the dirty buckets of one database again.
 
-    ``count`` is told what it did, ``fail`` of each time it could not, and ``tell`` every few seconds what
-    waits, also by those that stand by. Whatever fails is tried again, with half of the marks.
+    ``derive`` computes derived metrics. ``count`` is told what was done, ``fail`` of each time it could not
+    be, and ``tell`` every few seconds what waits, also by those that stand by. Whatever fails is tried again,
+    with half of the marks.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class RollupRefresher:
         owner: str,
         told: Told = NOTHING_TOLD,
         *,
+        derive: Callable[[Connection], Sequence[Derived]] = lambda _: (),
         count: Callable[[Sequence[Refreshed]], None] = lambda _: None,
         fail: Callable[[], None] = lambda: None,
         tell: Callable[[RollupState], None] = lambda _: None,
@@ -75,6 +78,7 @@ class RollupRefresher:
         self._dsn = dsn
         self._owner = f"rollups/{owner}"
         self._told = told
+        self._derive = derive
         self._count = count
         self._fail = fail
         self._tell = tell
@@ -118,7 +122,9 @@ class RollupRefresher:
                         " readings of their days may be dropped",
                         f"{given_up:,}",
                     )
-                if not done:
+                derived = self._derive(session)
+                self._count([Refreshed("derived", each.buckets, each.told) for each in derived])
+                if not done and not derived:
                     self._stop.wait(LOOK_EVERY_S)
 
     def _look(self, session: Connection) -> None:

@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry
 from sinks.outbox import OutboxRelay
 from sinks.redis.status import RedisStatusBoard
 from sinks.refresher import RollupRefresher
+from sinks.timescale.derived import Deriver
 from sinks.timescale.detectors import Detecting
 from sinks.timescale.rollup_messages import Told
 from sinks.timescale.sink import Bounds, TimescaleSink
@@ -117,6 +118,7 @@ class Worker:
             settings.writer_dsn,
             self.owner_id,
             told_of(settings),
+            derive=Deriver(settings.readings_topic).derive_some,
             count=self._observer.refreshed,
             fail=self._observer.refresh_failed,
             tell=self._observer.rollups,

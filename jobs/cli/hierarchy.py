@@ -31,6 +31,7 @@ def show(
 
     from jobs import hierarchy
     from jobs.untrusted import printable
+    from streams.core.places import LEVELS, node_path
     from streams.settings import Settings
 
     wanted, then = hierarchy.parse_node(node), hierarchy.parse_since(at)
@@ -43,7 +44,7 @@ def show(
         return
     table = Table("node", "sources", "series", "as their producers say", box=None, header_style="bold")
     for row in found:
-        path = hierarchy.node_path([row[level] for level in hierarchy.LEVELS])
+        path = node_path([row[level] for level in LEVELS])
         counts = (str(row["sources"]), str(row["series"]), str(row["as_produced"]))
         table.add_row(escape(printable(path)), *counts)
     console().print(table)

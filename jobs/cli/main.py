@@ -22,6 +22,7 @@ from jobs.cli import (
     database,
     dead_letters,
     demo,
+    derived,
     detect,
     doctor,
     forecast,
@@ -56,6 +57,7 @@ app.add_typer(publish.app)
 app.add_typer(generate.app)
 app.add_typer(database.app)
 app.add_typer(dead_letters.app, name="dead-letters", help="Input that was refused, and why.")
+app.add_typer(derived.app, name="derived", help="Metrics that are computed from others.")
 app.add_typer(hierarchy.app, name="hierarchy", help="Where series stand: site, zone, system, component.")
 app.add_typer(producers.app)
 app.add_typer(resume.app)

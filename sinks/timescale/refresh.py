@@ -18,6 +18,7 @@ from psycopg import Rollback
 from psycopg.sql import SQL
 
 from sinks.timescale.copy import POSTGRES_EPOCH_US, Rows, copy_rows, layout, read_rows
+from sinks.timescale.derived import mark_inputs
 from sinks.timescale.history import kept_from_us, load_floors, raised
 from sinks.timescale.rollup_messages import NOTHING_TOLD, Told, tell
 from sinks.timescale.rollups import (
@@ -266,9 +267,10 @@ def _store(session: Connection, levels: Sequence[Level], spans: Spans, rows: Agg
     old, revisions = _removed(session, level, spans)
     revision = revise(rows, old, revisions)
     copy_rollups(session, level, rows, revision.number)
-    changed = rows.take(revision.is_new)
+    changed, gone = rows.take(revision.is_new), old.take(revision.is_gone)
+    mark_inputs(session, level, changed, gone)
     if levels[1:]:
-        _mark(session, levels[1], spans, Aggregates.concat([changed, old.take(revision.is_gone)]))
+        _mark(session, levels[1], spans, Aggregates.concat([changed, gone]))
     if level.name in told.levels:
         tell(session, level, changed, revision.number[revision.is_new], told.topic)
     return len(changed.readings)

@@ -33,6 +33,7 @@ READER = {
     "series_catalogue": "r",
     **dict.fromkeys(("forecasts_named", "forecast_scores", "forecast_calibration"), "r"),
     **dict.fromkeys(("anomalies", "anomalies_named"), "r"),
+    "derived_state": "r",
 }
 READER_FUNCTIONS = {
     "open_since",
@@ -99,6 +100,9 @@ WRITER = {
     **dict.fromkeys(("sketch_levels", "metrics"), "r"),
     "forecasts": "ar",
     "forecast_hours": "r",
+    "derived_metrics": "arw",
+    **dict.fromkeys(("derived_results", "derived_marks", "derived_homes"), "arwd"),
+    "derived_state": "r",
 }
 LETTERS = {"INSERT": "a", "SELECT": "r", "UPDATE": "w", "DELETE": "d", "TRUNCATE": "D"}
 
@@ -162,6 +166,7 @@ def test_workers_write_what_they_need_and_delete_nothing(database: str) -> None:
         "extend_sketches",
         "refresh_sketches",
         "fits",
+        "microseconds",
     }
 
 

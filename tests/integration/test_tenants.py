@@ -43,6 +43,7 @@ VIEWS = (
         "series_places",
         "rollup_sketches",
         "sketch_marks",
+        "derived_state",
         "latest",
         "series_catalogue",
         "rollup_1m",
@@ -97,6 +98,11 @@ FILL = """
            CASE tenant WHEN 'acme' THEN 7 ELSE 6661377137 END, 0, 1, gen_random_uuid(), series_id,
            0, 2, 1, 'open', tenant || '-detector', tenant || '-signal', 'same'
     FROM series;
+    INSERT INTO derived_metrics (tenant, metric, expression, inputs, level, per, since)
+    SELECT tenant, tenant || '-load', 'mean(rpm)', '{rpm}', '1h', 'source', '2026-01-01Z'
+    FROM unnest('{sesame, acme}'::text[]) AS tenant;
+    INSERT INTO derived_results (derived_id, bucket, source, value, revision)
+    SELECT derived_id, '2026-01-01Z', tenant || '-pump-1', 1, 0 FROM derived_metrics;
     INSERT INTO tenants SELECT tenant, count(*) FROM series GROUP BY tenant;
     ANALYZE;
 """

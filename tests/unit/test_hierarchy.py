@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.hierarchy import EVER, NOW, Placement, node_path, parse_node, parse_since, read_placements
+from jobs.hierarchy import EVER, NOW, Placement, parse_node, parse_since, read_placements
+from streams.core.places import node_path
 from streams.errors import UserError
 
 NAMES = st.one_of(st.none(), st.text("aB/é 1\\.", min_size=1))
