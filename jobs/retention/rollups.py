@@ -47,6 +47,12 @@ _WANTED_OF_SOME = """
 _OLDEST = SQL("SELECT date_bin('1 day', min(bucket), 'epoch') FROM {table} WHERE bucket >= %s::timestamptz")
 _DROP = "SELECT count(*) FROM drop_chunks(%s::regclass, older_than => %s::timestamptz)"
 _DELETE = SQL("DELETE FROM {table} WHERE series_id = ANY (%s) AND bucket >= %s AND bucket < %s")
+_FORGET_GROUPS = """
+    DELETE FROM group_blocks AS b
+    WHERE b.begins < %(until)s AND (%(series)s::int[] IS NULL OR (b.tenant, b.metric) IN (
+        SELECT tenant, metric FROM series WHERE series_id = ANY (%(series)s)
+    ))
+"""
 _DONE = """
     INSERT INTO series_retention AS r (series_id, kept_from, rollups_from)
     SELECT s, date_bin('1 day', readings_kept_from(s), 'epoch'), %(until)s FROM unnest(%(series)s::int[]) AS s
@@ -75,12 +81,14 @@ def drop_rollups(session: Connection, now: datetime, turn: Turn) -> Iterator[Dro
     if everywhere is not None:
         for level, table in tables:
             yield Dropped(level, chunks=_drop_chunks(session, table, everywhere, turn))
+        session.execute(_FORGET_GROUPS, {"series": None, "until": everywhere})
     of_some = session.execute(_WANTED_OF_SOME, {"now": now, "everywhere": everywhere}).fetchall()
     for until, since, series in of_some:
         for start in range(0, len(series), SERIES_AT_ONCE):
             some = series[start : start + SERIES_AT_ONCE]
             for level, table in tables:
                 yield Dropped(level, rows=_delete(session, table, some, since, until))
+            session.execute(_FORGET_GROUPS, {"series": some, "until": until})
             session.execute(_DONE, {"series": some, "until": until})
 
 

@@ -124,6 +124,8 @@ SERIES_AT_ONCE = 200
 
 _EXTEND_SKETCHES = "SELECT extend_sketches(%s)"
 _REFRESH_SKETCHES = "SELECT refresh_sketches()"
+_EXTEND_GROUPS = "SELECT extend_groups()"
+_FORGET_GROUPS = "SELECT forget_groups()"
 
 _STATE = """
     SELECT waiting, coalesce(extract(epoch FROM clock_timestamp() - waiting_since), 0)::float8
@@ -170,8 +172,8 @@ def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TO
     """Compute the oldest dirty buckets of each level again; return what was done.
 
     One transaction a level, and none for those above one where marks may be left: they are made of all of it,
-    or of nothing. Then some of what was stored before a level was made is marked, and sketches are stored of
-    what was released, where metrics ask for quantiles. Returns nothing where
+    or of nothing. Then some of what was stored before a level was made is marked, sketches are stored of
+    what was released, where metrics ask for quantiles, and blocks of groups. Returns nothing where
     none is left that is closed, or another session is at it, or readings are to be dropped since it began.
     """
     session.execute(_PREPARE)
@@ -183,7 +185,8 @@ def refresh_some(session: Connection, most: int = BATCH, told: Told = NOTHING_TO
             levels = read_levels(session)  # which nobody changes who has not the lock
             if number >= len(levels):
                 done += _mark_history(session)
-                done += _extend_sketches(session)
+                done += _extend(session, "quantiles", _EXTEND_SKETCHES, SERIES_AT_ONCE)
+                done += _extend(session, "groups", _EXTEND_GROUPS)
                 break
             kept = raised(session)
             below = levels[number - 1] if number else None
@@ -202,14 +205,14 @@ def _mark_history(session: Connection) -> list[Refreshed]:
     return [Refreshed(level, 0, 0)] if level else []
 
 
-def _extend_sketches(session: Connection) -> list[Refreshed]:
-    """Store sketches of what was released since, of metrics that ask for quantiles."""
+def _extend(session: Connection, what: str, query: LiteralString, *most: int) -> list[Refreshed]:
+    """Store some of what is made of readings or rollups that were released since."""
     kept = raised(session)
     with session.transaction():
-        ((moved,),) = session.execute(_EXTEND_SKETCHES, (SERIES_AT_ONCE,)).fetchall()
+        ((made,),) = session.execute(query, most).fetchall()
         if raised(session) != kept:
             raise Rollback
-    return [Refreshed("quantiles", moved, 0)] if moved else []
+    return [Refreshed(what, made, 0)] if made else []
 
 
 def read_state(session: Connection) -> RollupState:
@@ -264,6 +267,7 @@ def _store(session: Connection, levels: Sequence[Level], spans: Spans, rows: Agg
     Returns how many are new. Of the level above those are marked that lie in no span as a whole.
     """
     level = levels[0]
+    session.execute(_FORGET_GROUPS)
     old, revisions = _removed(session, level, spans)
     revision = revise(rows, old, revisions)
     copy_rollups(session, level, rows, revision.number)

@@ -28,7 +28,9 @@ READER = {
         ("rollup_1m", "rollup_15m", "rollup_1h", "rollup_1d", "rollup_state", "rollup_levels"), "r"
     ),
     **dict.fromkeys(("metrics", "v_gaps"), "r"),
-    **dict.fromkeys(("series_places", "series_closed", "rollup_sketches", "sketch_marks"), "r"),
+    **dict.fromkeys(
+        ("series_places", "series_closed", "rollup_sketches", "sketch_marks", "group_blocks"), "r"
+    ),
     "latest": "r",
     "series_catalogue": "r",
     **dict.fromkeys(("forecasts_named", "forecast_scores", "forecast_calibration"), "r"),
@@ -65,6 +67,11 @@ READER_FUNCTIONS = {
     "merge_sketches",
     "series_quantiles",
     "group_quantiles",
+    "group_span",
+    "member_sets",
+    "group_made",
+    "group_sketched",
+    "group_rows",
 }
 WRITER = {
     "readings": "ar",
@@ -97,12 +104,14 @@ WRITER = {
     "placements": "arwd",
     **dict.fromkeys(("places_held", "series_places"), "r"),
     **dict.fromkeys(("rollup_sketches", "sketch_marks"), "arwd"),
-    **dict.fromkeys(("sketch_levels", "metrics"), "r"),
     "forecasts": "ar",
     "forecast_hours": "r",
     "derived_metrics": "arw",
     **dict.fromkeys(("derived_results", "derived_marks", "derived_homes"), "arwd"),
     "derived_state": "r",
+    **dict.fromkeys(("sketch_levels", "metrics", "series_closed"), "r"),
+    **dict.fromkeys(("group_blocks", "group_work"), "ard"),
+    "group_sweep": "rw",
 }
 LETTERS = {"INSERT": "a", "SELECT": "r", "UPDATE": "w", "DELETE": "d", "TRUNCATE": "D"}
 
@@ -167,6 +176,18 @@ def test_workers_write_what_they_need_and_delete_nothing(database: str) -> None:
         "refresh_sketches",
         "fits",
         "microseconds",
+        "members",
+        "series_quantiles",
+        "merge_sketches",
+        "merged",
+        "sketch_of",
+        "group_span",
+        "member_sets",
+        "group_made",
+        "group_sketched",
+        "extend_groups",
+        "extend_groups_of",
+        "forget_groups",
     }
 
 

@@ -44,6 +44,7 @@ VIEWS = (
         "rollup_sketches",
         "sketch_marks",
         "derived_state",
+        "group_blocks",
         "latest",
         "series_catalogue",
         "rollup_1m",
@@ -103,6 +104,10 @@ FILL = """
     FROM unnest('{sesame, acme}'::text[]) AS tenant;
     INSERT INTO derived_results (derived_id, bucket, source, value, revision)
     SELECT derived_id, '2026-01-01Z', tenant || '-pump-1', 1, 0 FROM derived_metrics;
+    INSERT INTO group_blocks
+    SELECT tenant, 'rpm', 60, '2026-01-01Z', '00000000-0000-0000-0000-000000000000',
+           ARRAY[(ts, 1, 1, 0, value, value, value, value, source, source, NULL, NULL)::group_row]
+    FROM readings JOIN series USING (series_id) WHERE source LIKE '%-1' AND ts = '2026-01-01Z';
     INSERT INTO tenants SELECT tenant, count(*) FROM series GROUP BY tenant;
     ANALYZE;
 """
