@@ -449,7 +449,7 @@ $$;
 
 COMMENT ON FUNCTION extend_groups(integer) IS 'Keeps blocks of groups of so many metrics at most, of those that are due; for whoever computes rollups. Returns how many it made';
 
-CREATE FUNCTION forget_groups()
+CREATE FUNCTION forget_groups(from_s integer)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, public, pg_temp
@@ -461,7 +461,7 @@ BEGIN
         SELECT DISTINCT s.tenant, s.metric, l.width_s, g.begins
         FROM dirty_now AS d
         JOIN series AS s USING (series_id)
-        CROSS JOIN (SELECT width_s, group_span(width_s) AS span FROM rollup_levels) AS l
+        CROSS JOIN (SELECT width_s, group_span(width_s) AS span FROM rollup_levels WHERE width_s >= from_s) AS l
         CROSS JOIN LATERAL generate_series(
             date_bin(l.span, greatest(d.begins, oldest), 'epoch'), d.ends - INTERVAL '1 microsecond', l.span
         ) AS g (begins)
@@ -477,7 +477,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION forget_groups() IS 'Removes the blocks of groups that the spans in dirty_now lie in, of all levels; for whoever computes rollups';
+COMMENT ON FUNCTION forget_groups(integer) IS 'Removes the blocks of groups that the spans in dirty_now lie in, of this level and those above; for whoever computes rollups';
 
 -- By hand: what buckets hold was measured, and an element of an array may be compared before a tenant's barrier.
 CREATE VIEW tenant.group_blocks WITH (security_barrier) AS
@@ -515,7 +515,7 @@ GRANT EXECUTE ON FUNCTION
     sketch_of(integer[], bigint[]),
     extend_groups(integer),
     extend_groups_of(text, text),
-    forget_groups()
+    forget_groups(integer)
 TO streamgauge_writer;
 SELECT show_to_tenants(shown::regprocedure)
 FROM unnest(ARRAY[

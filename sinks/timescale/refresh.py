@@ -125,7 +125,7 @@ SERIES_AT_ONCE = 200
 _EXTEND_SKETCHES = "SELECT extend_sketches(%s)"
 _REFRESH_SKETCHES = "SELECT refresh_sketches()"
 _EXTEND_GROUPS = "SELECT extend_groups()"
-_FORGET_GROUPS = "SELECT forget_groups()"
+_FORGET_GROUPS = "SELECT forget_groups(%s)"
 
 _STATE = """
     SELECT waiting, coalesce(extract(epoch FROM clock_timestamp() - waiting_since), 0)::float8
@@ -267,7 +267,7 @@ def _store(session: Connection, levels: Sequence[Level], spans: Spans, rows: Agg
     Returns how many are new. Of the level above those are marked that lie in no span as a whole.
     """
     level = levels[0]
-    session.execute(_FORGET_GROUPS)
+    session.execute(_FORGET_GROUPS, (level.width_us // 1_000_000,))
     old, revisions = _removed(session, level, spans)
     revision = revise(rows, old, revisions)
     copy_rollups(session, level, rows, revision.number)
