@@ -101,10 +101,10 @@ class StoreHistory:
                 found.found[row], found.value[row], found.quality[row] = True, reading.value, reading.quality
         return found
 
-    def revision(self, series_id: int, time_us: int) -> int:
-        """Return the revision of a stored reading; 0 where none was ever recorded."""
-        mine = (v.revision for v in self._store.versions if v[:2] == (series_id, time_us))
-        return max(mine, default=0)
+    def revision(self, series_id: int, time_us: int) -> tuple[int, bool]:
+        """Return the revision of a stored reading, and whether it came with something late."""
+        mine = ((v.revision, v.late) for v in self._store.versions if v[:2] == (series_id, time_us))
+        return max(mine, default=(0, False))
 
     def unreleased(self, from_us: int, to_us: int, most: int) -> Points:
         """Return readings of the partition's series that were not late, in order of time."""

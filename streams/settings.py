@@ -124,7 +124,8 @@ class Settings(BaseSettings):
     detect_series: int = Field(
         default=20_000,
         ge=1,
-        description="series of a partition that are looked at, at most; each takes 3 kB of a worker",
+        description="series of a partition that are looked at, at most; each takes 3 kB of a worker. Where it"
+        " is changed detectors begin anew",
     )
     anomalies_topic: str = Field(
         default="telemetry.anomalies",

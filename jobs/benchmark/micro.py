@@ -54,9 +54,9 @@ class NoHistory:
         """Answer that nothing is stored."""
         return Stored.nothing(len(series_id))
 
-    def revision(self, series_id: int, time_us: int) -> int:  # noqa: ARG002
+    def revision(self, series_id: int, time_us: int) -> tuple[int, bool]:  # noqa: ARG002
         """Answer that nothing was revised."""
-        return 0
+        return 0, False
 
     def unreleased(self, from_us: int, to_us: int, most: int) -> Points:  # noqa: ARG002
         """Answer that nothing is left to release."""

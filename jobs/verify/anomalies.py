@@ -68,7 +68,7 @@ def compare_anomalies(
     ``rows`` are what was released, by series, as it was then. Nothing is said where detectors do not
     look at the partition with these settings, or at fewer series than there are.
     """
-    name, parameters = (topic, partition), parameters_of(detecting.choice)
+    name, parameters = (topic, partition), parameters_of(detecting.choice, detecting.most_series)
     detection = session.execute(_DETECTION, (*name, parameters)).fetchone()
     if detection is None:
         return

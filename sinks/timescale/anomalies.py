@@ -26,25 +26,33 @@ _OPEN = """
     FROM anomalies AS a JOIN series AS s USING (series_id)
     WHERE a.state = 'open' AND s.home_topic = %s AND s.home_partition = %s
 """
-_COLUMNS = (
-    "episode", "series_id", "started_at", "peak_at", "ended_at", "revision", "state", "severity", "detector",
-    "reason", "direction", "score", "surprise", "statistic", "observed", "expected", "band", "parameters",
-)  # fmt: skip
+_FIXED = {"episode": "uuid", "series_id": "int", "started_at": "timestamptz", "parameters": "text"}
+_CHANGING = {
+    "peak_at": "timestamptz", "ended_at": "timestamptz", "revision": "int", "state": "text",
+    "severity": "smallint", "detector": "text", "reason": "text", "direction": "smallint", "score": "float8",
+    "surprise": "float8", "statistic": "float8", "observed": "float8", "expected": "float8", "band": "float8",
+}  # fmt: skip
+_COLUMNS = _FIXED | _CHANGING
 _STORE = f"""
-    INSERT INTO anomalies ({", ".join(_COLUMNS)}) VALUES ({", ".join(["%s"] * len(_COLUMNS))})
+    INSERT INTO anomalies ({", ".join(_COLUMNS)})
+    SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for kind in _COLUMNS.values())})
     ON CONFLICT (episode, started_at) DO UPDATE
-    SET {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)}
+    SET {", ".join(f"{name} = excluded.{name}" for name in _CHANGING)}
+    RETURNING episode::text, parameters
 """
 # What came late before, which a flush would not find that tells of what it fell into.
 _MARK_CHANGED = """
     UPDATE anomalies AS a SET late = EXISTS (
         SELECT FROM readings AS r
-        WHERE r.late AND r.series_id = a.series_id AND r.ts >= %(start)s AND r.ts <= %(end)s
+        WHERE r.late AND r.series_id = a.series_id
+          AND r.ts >= a.started_at AND r.ts <= coalesce(a.ended_at, 'infinity')
     ) OR EXISTS (
         SELECT FROM reading_versions AS v
-        WHERE v.late AND v.series_id = a.series_id AND v.ts >= %(start)s AND v.ts <= %(end)s
+        WHERE v.late AND v.series_id = a.series_id
+          AND v.ts >= a.started_at AND v.ts <= coalesce(a.ended_at, 'infinity')
     )
-    WHERE a.episode = %(episode)s AND a.started_at = %(start)s
+    FROM unnest(%s::uuid[], %s::timestamptz[]) AS changed (episode, started_at)
+    WHERE a.episode = changed.episode AND a.started_at = changed.started_at
 """
 _NEAR = """
     SELECT episode, started_at, series_id, (extract(epoch FROM started_at) * 1000000)::bigint,
@@ -53,7 +61,11 @@ _NEAR = """
     WHERE NOT late AND series_id = ANY(%(series)s) AND started_at <= %(last)s
       AND (ended_at >= %(first)s OR state = 'open')
 """
-_MARK = "UPDATE anomalies SET late = true WHERE episode = %s AND started_at = %s"
+_MARK = """
+    UPDATE anomalies AS a SET late = true
+    FROM unnest(%s::uuid[], %s::timestamptz[]) AS hit (episode, started_at)
+    WHERE a.episode = hit.episode AND a.started_at = hit.started_at
+"""
 
 _FOR_EVER_US = int(np.iinfo(np.int64).max) - 1
 
@@ -78,10 +90,22 @@ def store(session: Connection, sightings: Sightings, parameters: str, topic: str
     known = session.execute(_NAMES, (list({anomaly.series_id for anomaly in changed}),))
     names = {number: (tenant, source, metric) for number, tenant, source, metric in known}
     there = [anomaly for anomaly in changed if anomaly.series_id in names]
-    with session.cursor() as cursor:
-        cursor.executemany(_STORE, [_row(each, names[each.series_id], parameters) for each in there])
-        cursor.executemany(_MARK_CHANGED, [_span(each, names[each.series_id]) for each in there])
-    copy_messages(session, topic, messages(sightings.told, names, parameters))
+    if not there:
+        return
+    columns = zip(*(_row(each, names[each.series_id], parameters) for each in there), strict=True)
+    found_with: dict[str, str] = dict(
+        session.execute(_STORE, [list(column) for column in columns]).fetchall()
+    )
+    # Whatever falls into it in between marks it as it comes.
+    began = {anomaly.key for anomaly in sightings.told if anomaly.revision == 0}
+    turned = [
+        (each.episode(*names[each.series_id]), timestamp(each.start_us))
+        for each in there
+        if each.key in began or each.state != State.OPEN
+    ]
+    if turned:
+        session.execute(_MARK_CHANGED, [list(column) for column in zip(*turned, strict=True)])
+    copy_messages(session, topic, messages(sightings.told, names, found_with))
 
 
 def mark_late(session: Connection, series_id: Int32, time_us: Int64) -> None:
@@ -103,17 +127,21 @@ def mark_late(session: Connection, series_id: Int32, time_us: Int64) -> None:
         if first < last:
             marked.append((episode, started_at))
     if marked:
-        with session.cursor() as cursor:
-            cursor.executemany(_MARK, marked)
+        session.execute(_MARK, [list(column) for column in zip(*marked, strict=True)])
 
 
-def messages(told: Iterable[Anomaly], names: Names, parameters: str) -> Iterator[tuple[str, bytes, bytes]]:
-    """Yield event id, key and value of the message of each, but for series that are deleted."""
+def messages(
+    told: Iterable[Anomaly], names: Names, found_with: Mapping[str, str]
+) -> Iterator[tuple[str, bytes, bytes]]:
+    """Yield event id, key and value of the message of each, but for series that are deleted.
+
+    ``found_with`` are the parameters of each episode: whoever forgets one has others than who found it.
+    """
     for anomaly in told:
         if anomaly.series_id in names:
             name = names[anomaly.series_id]
-            fields = document(anomaly, name, parameters)
-            episode = fields["episode"]
+            episode = str(anomaly.episode(*name))
+            fields = document(anomaly, name, found_with[episode])
             yield f"{episode}/{anomaly.revision}", episode.encode(), encode_anomaly(fields)
 
 
@@ -148,6 +176,7 @@ def _row(anomaly: Anomaly, name: Name, parameters: str) -> tuple[object, ...]:
         anomaly.episode(*name),
         anomaly.series_id,
         timestamp(anomaly.start_us),
+        parameters,
         timestamp(anomaly.peak_us),
         None if anomaly.end_us is None else timestamp(anomaly.end_us),
         anomaly.revision,
@@ -162,13 +191,4 @@ def _row(anomaly: Anomaly, name: Name, parameters: str) -> tuple[object, ...]:
         anomaly.observed,
         anomaly.expected,
         anomaly.band,
-        parameters,
     )
-
-
-def _span(anomaly: Anomaly, name: Name) -> dict[str, object]:
-    return {
-        "episode": anomaly.episode(*name),
-        "start": timestamp(anomaly.start_us),
-        "end": "infinity" if anomaly.end_us is None else timestamp(anomaly.end_us),
-    }

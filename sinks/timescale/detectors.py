@@ -30,10 +30,14 @@ STATES_AT_ONCE = 10_000
 _STATES = "detector_states (series_id, state)"
 _DETECTION = """
     SELECT (extract(epoch FROM nullif(began_at, '-infinity')) * 1000000)::bigint,
-           (extract(epoch FROM nullif(saved_to, '-infinity')) * 1000000)::bigint
+           (extract(epoch FROM saved_to) * 1000000)::bigint
     FROM detection WHERE topic = %s AND partition = %s AND parameters = %s
 """
-_NO_DETECTION = "DELETE FROM detection WHERE topic = %s AND partition = %s"
+_NO_DETECTION = """
+    DELETE FROM detection AS d WHERE topic = %s AND partition = %s AND EXISTS (
+        SELECT FROM progress AS p WHERE p.topic = d.topic AND p.partition = d.partition AND p.epoch = %s
+    )
+"""
 _NAMES = "SELECT series_id, metric FROM series WHERE home_topic = %s AND home_partition = %s"
 _STORED: LiteralString = """
     SELECT d.series_id, d.state FROM detector_states AS d JOIN series AS s USING (series_id)
@@ -69,13 +73,14 @@ def load_watch(
     had to look at again.
     """
     name, choice = (partition.topic, partition.number), detecting.choice
-    stored = session.execute(_DETECTION, (*name, parameters_of(choice))).fetchone()
-    began_us, saved_us = map(_or_never, stored or (None, None))
+    stored = session.execute(_DETECTION, (*name, parameters_of(choice, detecting.most_series))).fetchone()
+    began_us, saved_us = (NEVER_US, NEVER_US) if stored is None else (_or_never(stored[0]), stored[1])
     begins = stored is None or saved_us < min(kept_us, released_us)
     if begins:
-        began_us = released_us
-        log.info("Detectors begin anew with %s/%d", *name)
-    watch = Watch(choice, began_us, detecting.most_series, begins=begins)
+        began_us, saved_us = released_us, NEVER_US
+        if released_us > NEVER_US:
+            log.info("Detectors begin anew with %s/%d", *name)
+    watch = Watch(choice, began_us, detecting.most_series, saved_us=saved_us)
     if choice.left_out:
         names = session.execute(_NAMES, name).fetchall()
         left_out = [series_id for series_id, metric in names if not choice.watches(metric)]
@@ -86,9 +91,12 @@ def load_watch(
     return watch
 
 
-def forget_detection(session: Connection, partition: Partition) -> None:
-    """Note that nobody looks at a partition: whoever does later begins anew."""
-    session.execute(_NO_DETECTION, (partition.topic, partition.number))
+def forget_detection(session: Connection, partition: Partition, epoch: int) -> None:
+    """Note that nobody looks at a partition: whoever does later begins anew.
+
+    Nothing is done where somebody has taken it over meanwhile.
+    """
+    session.execute(_NO_DETECTION, (partition.topic, partition.number, epoch))
 
 
 def save(session: Connection, partition: Partition, watch: Watch, saved: Saved) -> None:
@@ -100,7 +108,7 @@ def save(session: Connection, partition: Partition, watch: Watch, saved: Saved) 
         session.execute(_FORGET, (saved.series.tolist(),))
     if len(saved.series):
         copy_rows(session, _STATES, _encoded(saved))
-    session.execute(_SAVED, (*name, watch.parameters, _mark(watch.began_us), _mark(saved.all_to_us)))
+    session.execute(_SAVED, (*name, watch.parameters, _mark(watch.began_us), timestamp(saved.all_to_us)))
 
 
 def _go_on(session: Connection, partition: Partition, watch: Watch, saved_us: int, released_us: int) -> None:

@@ -29,7 +29,10 @@ _STORED = """
     JOIN readings AS r ON r.series_id = asked.series_id AND r.ts = asked.ts
     WHERE r.ts BETWEEN %s AND %s
 """
-_REVISION = "SELECT coalesce(max(revision), 0) FROM reading_versions WHERE series_id = %s AND ts = %s"
+_REVISION = """
+    SELECT revision, late FROM reading_versions WHERE series_id = %s AND ts = %s
+    ORDER BY revision DESC LIMIT 1
+"""
 _LATEST = "SELECT series_id, extract(epoch FROM latest) * 1000000 FROM latest_times_of_series(%s, %s)"
 _UNRELEASED = "SELECT ts, value, series_id, quality FROM unreleased_readings(%s, %s, %s, %s, %s)"
 _REACHED = """
@@ -77,10 +80,10 @@ class DatabaseHistory:
                 found.found[row], found.value[row], found.quality[row] = True, value, quality
         return found
 
-    def revision(self, series_id: int, time_us: int) -> int:
-        """Return the revision of a stored reading; 0 where none was ever recorded."""
-        ((revision,),) = self._session().execute(_REVISION, (series_id, timestamp(time_us))).fetchall()
-        return int(revision)
+    def revision(self, series_id: int, time_us: int) -> tuple[int, bool]:
+        """Return the revision of a stored reading, and whether it came with something late."""
+        found = self._session().execute(_REVISION, (series_id, timestamp(time_us))).fetchone()
+        return found or (0, False)
 
     def unreleased(self, from_us: int, to_us: int, most: int) -> Points:
         """Return readings of the partition's series that were not late, in order of time."""

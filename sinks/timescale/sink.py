@@ -122,7 +122,7 @@ class TimescaleSink:
             reach(Point.DURING_CLAIM)
             self._epochs[partition] = progress.epoch
             if self._detecting is None:
-                detectors.forget_detection(session, partition)
+                detectors.forget_detection(session, partition, progress.epoch)
             self._knowledge(session, partition, progress.epoch)
             return progress
 

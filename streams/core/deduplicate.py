@@ -60,14 +60,17 @@ class History(Protocol):
     def stored(self, series_id: Int64, time_us: Int64) -> Stored:
         """Look identities up; they are sorted by series, then time."""
 
-    def revision(self, series_id: int, time_us: int) -> int:
-        """Return the revision of a stored reading; 0 where none was ever recorded."""
+    def revision(self, series_id: int, time_us: int) -> tuple[int, bool]:
+        """Return the revision of a stored reading, and whether it came with something late.
+
+        0 and no where none was ever recorded.
+        """
 
 
 class Version(NamedTuple):
     """One version of a reading, for the history of those that were corrected or carry a revision.
 
-    ``late``: it replaced another when the watermark had passed its event time.
+    ``late``: its value replaced another when the watermark had passed its event time.
     """
 
     series_id: int
@@ -172,12 +175,9 @@ class Deduplicator:
             current = None
             if stored.found[number]:
                 identity = int(series_id[starts[number]]), int(time_us[starts[number]])
-                current = Version(
-                    *identity,
-                    history.revision(*identity),
-                    float(stored.value[number]),
-                    int(stored.quality[number]),
-                )
+                revision, late = history.revision(*identity)
+                content = float(stored.value[number]), int(stored.quality[number])
+                current = Version(*identity, revision, *content, late)
             _judge_in_turn(rows, members.tolist(), current, judgement)
 
     def _stored(self, series_id: Int64, time_us: Int64, history: History) -> Stored:
@@ -223,8 +223,8 @@ def _judge_in_turn(rows: Rows, members: list[int], current: Version | None, judg
         elif _bits(version.value) == _bits(current.value) and version.quality == current.quality:
             judgement.disposition[row] = Disposition.DUPLICATE
             if version.revision > current.revision:
-                judgement.versions.append(version)
-                current = version
+                current = version._replace(late=current.late)
+                judgement.versions.append(current)
         elif version.revision > current.revision:
             judgement.disposition[row] = Disposition.CORRECTION
             judgement.versions += [current, version]

@@ -20,7 +20,7 @@ from streams.core.detect.choice import Choice
 from streams.core.detect.codec import Codec, States
 from streams.core.detect.episodes import NOTICE
 from streams.core.detect.lookout import Lookout, Seen
-from streams.core.detect.saving import LONGEST_US, Saving
+from streams.core.detect.saving import Saving
 
 DESIGN = 1
 """Raise it whenever the same readings come to other findings: what other detectors remember is of no use."""
@@ -80,7 +80,8 @@ class Watch:
 
     Readings are looked at from ``began_us`` on. Of more than ``most_series`` series those that come later
     are left out: which ones these are may depend on how readings were cut into flushes; nothing else
-    does. ``begins``: of these detectors nothing is stored yet. ``parameters``: see :func:`parameters_of`.
+    does. ``saved_us``: up to where all of them is stored; ``NEVER_US`` where nothing is yet.
+    ``parameters``: see :func:`parameters_of`.
 
     >>> watch = Watch(Choice(), began_us=NEVER_US)
     >>> time_us, value = np.arange(100) * 60_000_000, np.append(np.sin(np.arange(99.0)), 9.0)
@@ -90,18 +91,17 @@ class Watch:
     """
 
     def __init__(
-        self, choice: Choice, began_us: int, most_series: int = MOST_SERIES, *, begins: bool = True
+        self, choice: Choice, began_us: int, most_series: int = MOST_SERIES, *, saved_us: int = NEVER_US
     ) -> None:
         self.choice = choice
-        self.parameters = parameters_of(choice)
+        self.parameters = parameters_of(choice, most_series)
         self.began_us = began_us
-        self._begins = begins
+        self._begins = saved_us == NEVER_US
         self._seen_to_us = began_us
-        self._stored_to_us = NEVER_US
         self._most_series = most_series
         self._lookout = Lookout(most_series)
         self._codec = Codec()
-        self._saving = Saving()
+        self._saving = Saving(saved_us)
         self._open: dict[tuple[int, int], Anomaly] = {}
         self._start_us: dict[int, int] = {}
         self._lost: list[Anomaly] = []
@@ -142,6 +142,7 @@ class Watch:
     def resume(self, episodes: Iterable[Anomaly], seen_to_us: int) -> None:
         """Go on with the episodes that are open, now that all before a time was looked at."""
         self._seen_to_us = seen_to_us
+        self._saving.carry()
         stored = {anomaly.key: anomaly for anomaly in episodes}
         for episode in self._lookout.open():
             key = episode.series, episode.start_us
@@ -169,15 +170,12 @@ class Watch:
     def due(self) -> Saved | None:
         """Return what is to be stored now, and take it for stored; None where nothing is."""
         series = self._saving.take(self._seen_to_us, self._watched)
-        # Also where nothing is left to save: retention keeps what a claim would read.
-        is_behind = self._stored_to_us < self._seen_to_us - LONGEST_US
-        if series is None and not is_behind:
+        if series is None:
             return None
         begins, self._begins = self._begins, False
-        series = np.empty(0, np.int64) if series is None else series
         states = self._codec.encode(self._lookout, series)
-        self._stored_to_us = self._saving.all_to_us(self._seen_to_us)
-        return Saved(series, states, self._stored_to_us, begins)
+        all_to_us = self._saving.all_to_us(self._seen_to_us)
+        return Saved(series, states, all_to_us, begins)
 
     def _surprise(self, points: Points, seen: Seen, row: int, sightings: Sightings) -> None:
         """Take in a reading with which an episode begins, or goes on."""
@@ -196,9 +194,9 @@ class Watch:
         self._know(series)
         self._admit(series)
         watched = self._places[series] == _WATCHED
+        self._saving.note(series[watched], first_us[watched], len(points.time_us))
         if not watched.all():
             points = points.take(self._places[points.series_id] == _WATCHED)
-        self._saving.note(series[watched], first_us[watched], len(points.time_us))
         return points, self._lookout.update(points)
 
     def _know(self, series: Int64) -> None:
@@ -216,11 +214,11 @@ class Watch:
         self._without_room += len(new[room:])
 
 
-def parameters_of(choice: Choice) -> str:
+def parameters_of(choice: Choice, most_series: int = MOST_SERIES) -> str:
     """Return what stands for all that decides what is found: others' memory is of no use where it differs.
 
-    >>> parameters_of(Choice()) == parameters_of(Choice(("debug.*",)))
-    False
+    >>> len({parameters_of(Choice()), parameters_of(Choice(("debug.*",))), parameters_of(Choice(), 7)})
+    3
     """
-    said = repr((DESIGN, Codec().layout, choice.left_out))
+    said = repr((DESIGN, Codec().layout, choice.left_out, most_series))
     return blake2s(said.encode(), digest_size=8).hexdigest()

@@ -134,7 +134,9 @@ def detectors_forgotten() -> None:
 
     def nothing(session: Any, partition: Partition, detecting: Any, released_us: int, kept_us: int) -> Watch:
         stored = session.execute(_IS_WATCHED, (partition.topic, partition.number)).fetchone()
-        return Watch(detecting.choice, released_us if stored is None else NEVER_US, begins=stored is None)
+        if stored is None:
+            return Watch(detecting.choice, released_us)
+        return Watch(detecting.choice, NEVER_US, saved_us=released_us)
 
     _set(history, "load_watch", nothing)
 

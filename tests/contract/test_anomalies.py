@@ -84,11 +84,17 @@ def test_an_episode_is_told_when_it_begins_gets_worse_and_ends(place: Place) -> 
 
 @pytest.mark.parametrize("cut", [700, 2 * SECONDS], ids=["while it is open", "when it is over"])
 @pytest.mark.parametrize(
-    ("half_seconds", "revision", "is_in_it"),
-    [(543, 0, True), (544, 1, True), (545, 0, False), (539, 0, False)],
+    ("half_seconds", "revision", "value", "is_in_it"),
+    [
+        (543, 0, 77.0, True),
+        (544, 1, 77.0, True),
+        (544, 1, 40.0, False),
+        (545, 0, 77.0, False),
+        (539, 0, 77.0, False),
+    ],
 )
 def test_an_episode_says_that_something_late_fell_into_it(
-    place: Place, cut: int, half_seconds: int, revision: int, *, is_in_it: bool
+    place: Place, cut: int, half_seconds: int, revision: int, value: float, *, is_in_it: bool
 ) -> None:
     log = load()
     sink = place.sink("w", choice=Choice())
@@ -96,7 +102,7 @@ def test_an_episode_says_that_something_late_fell_into_it(
     late = columns(
         [0],
         time_us=[BASE_US + half_seconds * STEP_US // 2],
-        value=[77.0],
+        value=[value],
         revision=[revision],
         stamp_ms=[BASE_US // 1000 + SECONDS * 1000],
         offset=[cut],
@@ -107,6 +113,31 @@ def test_an_episode_says_that_something_late_fell_into_it(
     sink.write(flush_of(TABLE, Part(P0, epoch, cut + 1, len(log) + 1, [rest])))
     assert [late for *_, late in of(place.anomalies(), "rpm")] == [is_in_it, False]
     assert [late for *_, late in of(place.anomalies(), "debug.heap")] == [False, False]
+
+
+def test_what_is_looked_at_again_is_what_it_was_before_anything_late(place: Place) -> None:
+    log, cut = load(), 700
+    sink = place.sink("w", choice=Choice())
+    epoch = write(sink, log, cut)
+    for number, value in enumerate((4.0, 0.0)):
+        late = columns(
+            [0],
+            time_us=[BASE_US + SPIKES[0] * STEP_US],
+            value=[value],
+            revision=[number + 1],
+            stamp_ms=[BASE_US // 1000 + SECONDS * 1000],
+            offset=[cut + number],
+        )
+        sink.write(flush_of(TABLE, Part(P0, epoch, cut + number, cut + number + 1, [late])))
+    rest = log.take(slice(cut, None))
+    rest.offset[:] += 2
+    other = place.sink("other", choice=Choice())
+    epoch = other.claim(P0, "other", 0).epoch
+    other.write(flush_of(TABLE, Part(P0, epoch, cut + 2, len(log) + 2, [rest])))
+    assert of(place.anomalies(), "rpm") == [
+        (270, "over", "medium", 1, True),
+        (350, "over", "medium", -1, False),
+    ]
 
 
 @pytest.mark.parametrize("readings_per_row", [10, 300, 1_000_000])

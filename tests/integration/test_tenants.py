@@ -95,7 +95,8 @@ FILL = """
     SELECT extend_sketches();
     INSERT INTO anomalies (started_at, peak_at, score, surprise, statistic, observed, expected, band, episode,
                            series_id, revision, severity, direction, state, detector, reason, parameters)
-    SELECT '2026-01-01 12:00Z', '2026-01-01 12:00Z', 0.99, 2, 9,
+    SELECT CASE tenant WHEN 'acme' THEN timestamptz '2026-01-01 12:00Z' ELSE '2026-01-01 18:00Z' END,
+           '2026-01-01 12:00Z', 0.99, 2, 9,
            CASE tenant WHEN 'acme' THEN 7 ELSE 6661377137 END, 0, 1, gen_random_uuid(), series_id,
            0, 2, 1, 'open', tenant || '-detector', tenant || '-signal', 'same'
     FROM series;
@@ -319,9 +320,16 @@ MEASURED = [
     *((view, "value") for view in ("readings", "readings_named", "reading_versions", "latest")),
     *((view, "quality") for view in ("readings", "readings_named", "reading_versions", "latest")),
     *(("forecasts_named", of) for of in ("p50", "scale")),
+    *((view, "started_at") for view in ("anomalies", "anomalies_named")),
     *(("forecast_scores", of) for of in ("actual", "pinball")),
     *(("rollup_1m", of) for of in ("mean", "min", "max", "sum", "first", "last", "time_weighted_mean")),
 ]
+
+
+GUESSES = {
+    "quality": ("1", "2"),
+    "started_at": ("'2026-01-01 15:00Z'", "'2026-01-02 15:00Z'"),
+}
 
 
 def counted(plan: dict[str, Any]) -> list[Any]:
@@ -333,7 +341,7 @@ def counted(plan: dict[str, Any]) -> list[Any]:
 def guessed(session: psycopg.Connection[Any], view: str, column: str) -> list[list[Any]]:
     """Return what plans tell of a guess that is true of all that another tenant has, and of a false one."""
     explain = "EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF, FORMAT JSON)"
-    guesses = (1, 2) if column == "quality" else (6_661_377_137, 6_661_377_138)
+    guesses = GUESSES.get(column, ("6661377137", "6661377138"))
     return [
         counted(plan[0]["Plan"])
         for guess in guesses

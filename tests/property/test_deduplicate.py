@@ -40,6 +40,7 @@ class Table:
     revisions: dict[tuple[int, int], int] = field(default_factory=dict)
     versions: set[tuple[int, int, int, str]] = field(default_factory=set)
     late: set[tuple[int, int]] = field(default_factory=set)
+    late_versions: set[tuple[int, int]] = field(default_factory=set)
     asked: int = 0
 
     def stored(self, series_id: np.ndarray, time_us: np.ndarray) -> Stored:
@@ -51,8 +52,8 @@ class Table:
             np.zeros(len(keys), np.int16),
         )
 
-    def revision(self, series_id: int, time_us: int) -> int:
-        return self.revisions.get((series_id, time_us), 0)
+    def revision(self, series_id: int, time_us: int) -> tuple[int, bool]:
+        return self.revisions.get((series_id, time_us), 0), (series_id, time_us) in self.late_versions
 
     def unreleased(self, from_us: int, to_us: int, most: int) -> Points:
         found = sorted(
@@ -77,6 +78,8 @@ class Table:
             self.stored_values[version.series_id, version.time_us] = version.value
         for version in judgement.versions:
             key = version.series_id, version.time_us
+            if version.late:
+                self.late_versions.add(key)
             self.revisions[key] = max(self.revisions.get(key, 0), version.revision)
             self.versions.add((*key, version.revision, repr(version.value)))
 

@@ -141,6 +141,7 @@ class Loop:
     late: set[tuple[int, int]] = field(default_factory=set)
     in_time: dict[tuple[int, int], float] = field(default_factory=dict)
     versions: dict[tuple[tuple[int, int], int], bool] = field(default_factory=dict)
+    late_versions: set[tuple[int, int]] = field(default_factory=set)
     dirty: set[tuple[int, int]] = field(default_factory=set)
     dispositions: list[Disposition] = field(default_factory=list)
     late_by: list[int] = field(default_factory=lambda: [0] * 6)
@@ -184,7 +185,9 @@ class Loop:
         if revision > (known[1] if known else 0) and verdict is not Disposition.CONFLICT:
             if verdict is Disposition.CORRECTION and known:
                 self.versions.setdefault((identity, known[1]), False)
-            self.versions[identity, revision] = known is not None and is_late
+            if verdict is Disposition.CORRECTION and is_late:
+                self.late_versions.add(identity)
+            self.versions[identity, revision] = identity in self.late_versions
         if verdict in (Disposition.WRITTEN, Disposition.CORRECTION):
             self.current[identity] = value, revision
             if is_late:
@@ -225,6 +228,14 @@ def assert_as_the_rules_say(store: Store, dispositions: list[int], rules: Loop) 
     assert (store.reached.clock_ms, store.reached.watermark_us) == (rules.clock_ms, rules.watermark_us)
     for series in (0, 1):
         assert store.released[series] == rules.released(series, store.reached.released_us)
+    again = store.unreleased(NEVER_US, store.reached.released_us, len(rules.in_time) + 1)
+    assert sorted(
+        zip(*(column.tolist() for column in again[:2]), map(repr, again.value.tolist()), strict=True)
+    ) == [
+        (series, *reading)
+        for series in (0, 1)
+        for reading in rules.released(series, store.reached.released_us)
+    ]
 
 
 @settings(max_examples=250)

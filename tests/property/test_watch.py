@@ -23,7 +23,7 @@ class Place:
     """Stores what a watch asks for, as a transaction would, and goes on with a new watch."""
 
     def __init__(self, points: Points) -> None:
-        self.watch = self._new(begins=True)
+        self.watch = self._new(NEVER_US)
         self.told: list[Anomaly] = []
         self.changed: dict[tuple[int, int], Anomaly] = {}
         self._points = points
@@ -45,7 +45,7 @@ class Place:
 
     def restart(self) -> None:
         """Forget all but what is stored."""
-        self.watch = self._new(begins=self._all_to_us is None)
+        self.watch = self._new(NEVER_US if self._all_to_us is None else self._all_to_us)
         if self._all_to_us is None:
             return
         states = np.array(list(self._kept.values()), np.uint8)
@@ -63,8 +63,8 @@ class Place:
     def _between(self, from_us: int, to_us: int) -> Points:
         return self._points.take((self._points.time_us >= from_us) & (self._points.time_us < to_us))
 
-    def _new(self, *, begins: bool) -> Watch:
-        watch = Watch(Choice(), NEVER_US, begins=begins)
+    def _new(self, saved_us: int) -> Watch:
+        watch = Watch(Choice(), NEVER_US, saved_us=saved_us)
         watch.leave_out(np.array([LEFT_OUT]))
         return watch
 
@@ -112,6 +112,26 @@ def test_neither_cuts_nor_restarts_change_what_is_found(
     assert cut.changed == whole.changed
     assert _by_episode(cut.told) == _by_episode(whole.told)
     assert LEFT_OUT not in {anomaly.series_id for anomaly in whole.told}
+
+
+@settings(max_examples=5, deadline=None)
+@given(left_out_from=st.integers(0, 40), step_us=st.sampled_from([STEP_US, 600 * STEP_US]))
+def test_where_only_others_go_on_it_is_noted_that_all_is_saved(left_out_from: int, step_us: int) -> None:
+    watch = Watch(Choice(), NEVER_US)
+    watch.leave_out(np.array([LEFT_OUT]))
+    most = saving.READINGS_PER_ROW * saving.ROWS_AT_ONCE
+    behind = 0
+    for number in range(60):
+        some = np.arange(1 if step_us > STEP_US else most // 2)
+        series = np.full(len(some), LEFT_OUT if number >= left_out_from else 1, np.int32)
+        points = Points(
+            series, number * step_us + some, some.astype(np.float64), np.zeros(len(some), np.int16)
+        )
+        to_us = (number + 1) * step_us
+        watch.see(points, to_us)
+        due = watch.due()
+        behind = behind + 1 if due is None else (to_us - due.all_to_us) // step_us
+        assert behind <= (saving.LONGEST_US // step_us + 1 if len(some) == 1 else 2)
 
 
 def _by_episode(told: list[Anomaly]) -> dict[tuple[int, int], list[Anomaly]]:

@@ -34,8 +34,8 @@ class Restored:
         found = (series_id == 5) & (time_us == 7 * HOUR_US)
         return Stored(found, np.where(found, 1.5, 0.0), np.zeros(len(found), np.int16))
 
-    def revision(self, series_id: int, time_us: int) -> int:
-        return 0
+    def revision(self, series_id: int, time_us: int) -> tuple[int, bool]:
+        return 0, False
 
 
 def test_what_is_given_up_is_recognised_where_it_is_stored_again_and_else_refused() -> None:

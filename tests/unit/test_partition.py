@@ -22,8 +22,8 @@ class Empty:
     def stored(self, series_id: np.ndarray, time_us: np.ndarray) -> Stored:
         return Stored.nothing(len(series_id))
 
-    def revision(self, series_id: int, time_us: int) -> int:
-        return 0
+    def revision(self, series_id: int, time_us: int) -> tuple[int, bool]:
+        return 0, False
 
     def unreleased(self, from_us: int, to_us: int, most: int) -> Points:
         return Points.concat([])

@@ -6,8 +6,8 @@ them here.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,8 @@ class Choice:
     """``left_out``: patterns of metrics that are not looked at, in which ``*`` stands for any letters.
 
     >>> Choice(("debug.*",)).watches("debug.heap"), Choice().watches("debug.heap")
+    (False, True)
+    >>> Choice(("cpu[0]",)).watches("cpu[0]"), Choice(("cpu[0]",)).watches("cpu0")
     (False, True)
     """
 
@@ -31,4 +33,9 @@ class Choice:
 
     def watches(self, metric: str) -> bool:
         """Tell whether series of a metric are looked at."""
-        return not any(fnmatchcase(metric, pattern) for pattern in self.left_out)
+        return not any(_fits(metric, pattern) for pattern in self.left_out)
+
+
+def _fits(metric: str, pattern: str) -> bool:
+    letters = ".*".join(map(re.escape, pattern.split("*")))
+    return re.fullmatch(letters, metric, re.DOTALL) is not None
