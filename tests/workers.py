@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from streams.core.detect import saving
+
 PATIENCE_S = 60.0
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -22,6 +24,11 @@ _CONTEXT.set_forkserver_preload(["streams.worker", "tests.workers"])
 
 def change_nothing() -> None:
     """Let the worker be what it is."""
+
+
+def save_often() -> None:
+    """Have detectors saved after a few readings, so that claims restore them."""
+    saving.READINGS_PER_ROW, saving.ROWS_AT_ONCE = 20, 1
 
 
 class WorkerProcess:

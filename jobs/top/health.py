@@ -22,7 +22,7 @@ PROGRESS = """
     WHERE topic = %(topic)s
 """
 ANOMALIES = """
-    SELECT source, metric, severity, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+    SELECT tenant, source, metric, severity, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
     FROM anomalies_named WHERE state = 'open' AND severity >= 3 AND started_at > now() - INTERVAL '1 day'
     ORDER BY severity DESC, started_at DESC LIMIT 3
 """
@@ -201,9 +201,9 @@ class HealthWatch:
         outbox = OutboxState(*self._query(STATE, {})[0])
         halted = {str(number): why for number, why in self._query(HALTS, {"topic": self._topic})}
         anomalies = [
-            f"{printable(source)}/{printable(metric)} is anomalous since {since} UTC: "
+            f"{printable(tenant)}/{printable(source)}/{printable(metric)} is anomalous since {since} UTC: "
             f"{Severity(severity).name.lower()}"
-            for source, metric, severity, since in self._query(ANOMALIES, {})
+            for tenant, source, metric, severity, since in self._query(ANOMALIES, {})
         ]
         ends, rates = self._ends.read(), tuple(self._rates)
         return summarize(stored, ends, workers, rows_per_s, rates, halted, outbox, anomalies)

@@ -5,6 +5,7 @@ Neither flushes, nor owners, nor what was saved in between can have changed anyt
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
@@ -22,6 +23,9 @@ from streams.core.detect.lookout import Lookout
 from streams.core.watch import parameters_of
 
 SERIES_AT_ONCE = 1_000
+
+SEVERITIES = (1.25, 1.7, 2.2, 3.0)
+"""From which surprise on an episode is low, medium, high and critical."""
 
 _DETECTION = """
     SELECT (extract(epoch FROM nullif(began_at, '-infinity')) * 1000000)::bigint
@@ -127,14 +131,23 @@ def _episodes(points: Points) -> Iterator[Anomaly]:
     """Yield the episodes of readings by series, then time: those of each as a whole."""
     seen = Lookout(SERIES_AT_ONCE).update(points)
     found: list[Anomaly] = []
+    peak = 0.0
     for row in np.flatnonzero(seen.findings.surprise >= NOTICE).tolist():
+        surprise = float(seen.findings.surprise[row])
         if seen.began[row]:
-            found.append(worst(points, seen.findings, row, None))
-        elif seen.findings.surprise[row] > found[-1].surprise:
-            found[-1] = worst(points, seen.findings, row, found[-1])
+            found.append(worst(points, seen.findings, row, None)._replace(revision=0))
+        elif surprise > peak:
+            rises = bisect_right(SEVERITIES, surprise) > bisect_right(SEVERITIES, peak)
+            revision = found[-1].revision + rises
+            found[-1] = worst(points, seen.findings, row, found[-1])._replace(revision=revision)
+        else:
+            continue
+        peak = surprise
     ends = {(episode.series, episode.start_us): episode.end_us for episode in seen.ended}
     for anomaly in found:
-        yield anomaly.ended(ends[anomaly.key]) if anomaly.key in ends else anomaly
+        end_us = ends.get(anomaly.key)
+        told = anomaly.revision + (end_us is not None)
+        yield anomaly if end_us is None else anomaly.ended(end_us)._replace(revision=told)
 
 
 def _stored(session: Connection, arguments: tuple[object, ...]) -> Iterator[Known]:

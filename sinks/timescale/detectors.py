@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 
 STATES_AT_ONCE = 10_000
 
+FIRST_SLICE = -4
+"""Readings are looked at again from the first four seconds on: a minute may have a million."""
+
 _STATES = "detector_states (series_id, state)"
 _DETECTION = """
     SELECT (extract(epoch FROM nullif(began_at, '-infinity')) * 1000000)::bigint,
@@ -123,7 +126,7 @@ def _go_on(session: Connection, partition: Partition, watch: Watch, saved_us: in
         between = timestamp(from_us), timestamp(to_us)
         return read_rows(session, RELEASED, (*name, *between, most), **POINT_TYPES)
 
-    for rows in read_sliced(read, saved_us, released_us, MINUTE_US):
+    for rows in read_sliced(read, saved_us, released_us, MINUTE_US, power=FIRST_SLICE):
         watch.look_again(decode_points(rows))
 
 

@@ -14,14 +14,15 @@ Read = Callable[[int, int, int], Rows]
 
 
 def read_sliced(
-    read: Read, begin_us: int, end_us: int, unit_us: int, most: int = MOST_ROWS
+    read: Read, begin_us: int, end_us: int, unit_us: int, most: int = MOST_ROWS, power: int = 0
 ) -> Iterator[Rows]:
     """Yield the rows of ``[begin_us, end_us)`` in slices of time, the earliest first, of ``most`` at most.
 
     A slice ends where a unit does. Only a unit that has more is cut, into halves, quarters and so on; a
-    single moment never is: it has a row for each series at most.
+    single moment never is: it has a row for each series at most. The first has two to the ``power`` units,
+    which should have no more: what is read of such a slice is read again.
     """
-    at_us, power = begin_us, 0
+    at_us = begin_us
     while at_us < end_us:
         to_us = min(slice_end_us(at_us, unit_us, power), end_us)
         is_moment = to_us - at_us == 1

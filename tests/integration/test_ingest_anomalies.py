@@ -18,6 +18,7 @@ from streams.failpoints import VARIABLE, Point
 from streams.worker import pipeline_of
 from tests.integration.ingest import Ingest, MakeIngest
 from tests.waiting import eventually
+from tests.workers import save_often
 
 pytestmark = pytest.mark.stack
 
@@ -65,14 +66,14 @@ def second_of(time: datetime) -> int:
 
 def test_episodes_are_what_they_would_be_had_nobody_been_killed(make_ingest: MakeIngest) -> None:
     run = make_ingest(partitions=1, message_timestamp_type="CreateTime")
-    worker = run.worker(**DETECT)
+    worker = run.worker(save_often, **DETECT)
     send(run, 0, 200)
     run.drained()
     worker.kill()
     send(run, 200, 350)
-    worker = run.worker(**DETECT, **{VARIABLE: f"{Point.BEFORE_COMMIT}:kill:1"})
+    worker = run.worker(save_often, **DETECT, **{VARIABLE: f"{Point.BEFORE_COMMIT}:kill:1"})
     assert worker.exit_code() == -signal.SIGKILL
-    run.worker(**DETECT)
+    run.worker(save_often, **DETECT)
     send(run, 350, SECONDS)
     run.drained()
     eventually(lambda: run.one("SELECT count(*) FROM outbox") == 0, "all to be told")
@@ -88,6 +89,8 @@ def test_episodes_are_what_they_would_be_had_nobody_been_killed(make_ingest: Mak
         (410, "over"),
     ]
     assert [second_of(end) for _, end, *_ in stored] == [152, 260, 410]
+    assert run.one("SELECT count(*) FROM detector_states") == 1
+    assert run.one("SELECT began_at = '-infinity' FROM detection")
     saved_to = run.one("SELECT saved_to FROM detection")
     held = run.one("SELECT kept_from FROM retention_holds WHERE starts_with(reason, 'detectors of ')")
     assert held == saved_to.replace(hour=0, minute=0, second=0, microsecond=0)

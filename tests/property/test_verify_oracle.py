@@ -6,10 +6,14 @@ import struct
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobs.verify import anomalies
 from jobs.verify.oracle import LATE_BY_S, Fate, Numbers, Oracle, Reading
+from jobs.verify.oracle import Row as Stored
+from streams.core.anomaly import worst
 from streams.core.batch import NEVER_US, UNNUMBERED, Columns
 from streams.core.deduplicate import Deduplicator, Disposition
 from streams.core.partition import PartitionMemory
@@ -134,3 +138,21 @@ def test_the_oracle_and_the_stages_agree_on_what_is_late(log: list[order.Reading
     assert sorted(released) == sorted(
         (series_id, *each) for series_id, some in store.released.items() for each in some
     )
+
+
+def test_how_often_an_episode_was_told_does_not_follow_the_code_that_told_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = np.random.default_rng(4).normal(size=440)
+    values[[270, 272, 350]] = 4.0, 40.0, -50.0
+    readings = [
+        Stored(7, time_s * 1_000_000, bits, 0) for time_s, bits in enumerate(values.view(np.int64).tolist())
+    ]
+    monkeypatch.setattr(anomalies, "worst", lambda *given: worst(*given)._replace(revision=7))
+
+    found = anomalies.episodes_of(readings)
+
+    assert [(each.start_us, each.revision, each.state) for each in found] == [
+        (270_000_000, 2, "over"),
+        (350_000_000, 1, "over"),
+    ]

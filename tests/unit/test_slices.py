@@ -38,3 +38,16 @@ def test_a_slice_ends_where_a_unit_does_or_within_one(at_us: int, unit_us: int, 
 
     assert end_us > at_us
     assert end_us % unit_us == 0 or (power < 0 and end_us // unit_us == at_us // unit_us)
+
+
+def test_nothing_is_read_twice_where_the_first_slice_is_small_enough() -> None:
+    asked = []
+
+    def read(from_us: int, to_us: int, limit: int) -> Rows:
+        asked.append(min(8 * (to_us - from_us), limit))
+        return np.repeat(ROW, asked[-1])
+
+    read_all = [len(part) for part in read_sliced(read, 0, 600, 60, 100, power=-4)]
+
+    assert asked == read_all
+    assert sum(read_all) == 8 * 600
