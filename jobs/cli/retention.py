@@ -199,7 +199,7 @@ def _show(report: Report) -> None:
         typer.echo(f"{each.chunk}  {what}{archived}: {done}")
     for level, chunks in report.rollup_chunks.items():
         if chunks or report.rollup_rows[level]:
-            what = level if level == "forecasts" else f"rollups {level}"
+            what = level if level in ("forecasts", "anomalies") else f"rollups {level}"
             typer.echo(f"{what}: {chunks} chunks and {report.rollup_rows[level]:,} rows dropped")
     if report.held:
         typer.echo(f"rollups are held: {report.held}")

@@ -1,6 +1,6 @@
 """Drops rollups that are older than their policy keeps them, and whose readings are given up.
 
-Forecasts are dropped with the rollups that they are about.
+Forecasts are dropped with the rollups that they are about, and anomalies with those of their time.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from sinks.timescale.rollups import read_levels
 
 SERIES_AT_ONCE = 200
 DAY = timedelta(days=1)
-FORECASTS = ("forecasts", "forecasts")
-QUANTILES = ("quantiles", "rollup_sketches")
+OTHERS = {"forecasts": "bucket", "rollup_sketches": "bucket", "anomalies": "started_at"}
+"""Tables that are kept as long, and the column of each by which they are."""
+
+CALLED = {"rollup_sketches": "quantiles"}
 
 # No dirty bucket is older than a hold, and none is made before what is given up.
 _LIMIT = """
@@ -44,9 +46,9 @@ _WANTED_OF_SOME = """
       AND w.rollups_from > coalesce(r.rollups_from, '-infinity')
     GROUP BY 1, 2
 """
-_OLDEST = SQL("SELECT date_bin('1 day', min(bucket), 'epoch') FROM {table} WHERE bucket >= %s::timestamptz")
+_OLDEST = SQL("SELECT date_bin('1 day', min({at}), 'epoch') FROM {table} WHERE {at} >= %s::timestamptz")
 _DROP = "SELECT count(*) FROM drop_chunks(%s::regclass, older_than => %s::timestamptz)"
-_DELETE = SQL("DELETE FROM {table} WHERE series_id = ANY (%s) AND bucket >= %s AND bucket < %s")
+_DELETE = SQL("DELETE FROM {table} WHERE series_id = ANY (%s) AND {at} >= %s AND {at} < %s")
 _FORGET_GROUPS = """
     DELETE FROM group_blocks AS b
     WHERE b.begins < %(until)s AND (%(series)s::int[] IS NULL OR (b.tenant, b.metric) IN (
@@ -63,7 +65,7 @@ _DONE = """
 class Dropped(NamedTuple):
     """What was dropped of a level: chunks, or rows of series that are kept for less time than others.
 
-    Of quantiles and of forecasts it is of all at once: they are in one table each.
+    Of quantiles, forecasts and anomalies it is of all at once: they are in one table each.
     """
 
     level: str
@@ -77,7 +79,8 @@ def drop_rollups(session: Connection, now: datetime, turn: Turn) -> Iterator[Dro
     A wider level is never gone where a narrower one is there: nothing is computed from what is left.
     """
     ((everywhere,),) = session.execute(_WANTED, {"now": now}).fetchall()
-    tables = [FORECASTS, QUANTILES, *((level.name, level.table) for level in read_levels(session))]
+    others = ((CALLED.get(table, table), table) for table in OTHERS)
+    tables = [*others, *((level.name, level.table) for level in read_levels(session))]
     if everywhere is not None:
         for level, table in tables:
             yield Dropped(level, chunks=_drop_chunks(session, table, everywhere, turn))
@@ -101,9 +104,9 @@ def _drop_chunks(session: Connection, table: str, until: datetime, turn: Turn) -
 
 def _delete(session: Connection, table: str, series: list[int], since: str, until: datetime) -> int:
     """Delete day by day: no day of a level is gone in part."""
-    rows = 0
-    ((day,),) = session.execute(_OLDEST.format(table=Identifier(table)), (since,)).fetchall()
+    rows, names = 0, {"table": Identifier(table), "at": Identifier(OTHERS.get(table, "bucket"))}
+    ((day,),) = session.execute(_OLDEST.format(**names), (since,)).fetchall()
     while day is not None and day < until:
-        deleted = session.execute(_DELETE.format(table=Identifier(table)), (series, day, day + DAY))
+        deleted = session.execute(_DELETE.format(**names), (series, day, day + DAY))
         rows, day = rows + deleted.rowcount, day + DAY
     return rows

@@ -120,11 +120,20 @@ def test_what_was_forecast_is_stored_once_and_held_against_what_happened(
     np.testing.assert_allclose([row[0] for row in rises], np.diff(WAVES[3])[DAYS * 24 - 1 :])
 
     assert_each_tenant_sees_its_own(database)
+    filled.execute(
+        """
+        INSERT INTO anomalies
+        SELECT %(at)s, %(at)s, NULL, 1, 2, 9, 7, 0, 1,
+               gen_random_uuid(), 1, 0, 2, 1, false, 'open', '', '', ''
+        """,
+        {"at": ISSUED},
+    )
     filled.execute("UPDATE raw_retention SET kept_from = '2026-03-01'")
     filled.execute("UPDATE progress SET released_to = '2026-03-02'")
     with store.open_session(database) as session:
         list(drop_rollups(session, ISSUED + timedelta(days=1900), Turn(session)))
     assert filled.execute("SELECT count(*) FROM forecasts").fetchall() == [(0,)]
+    assert filled.execute("SELECT count(*) FROM anomalies").fetchall() == [(0,)]
 
 
 def assert_each_tenant_sees_its_own(database: str) -> None:

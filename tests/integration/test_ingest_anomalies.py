@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,12 @@ def test_episodes_are_what_they_would_be_had_nobody_been_killed(make_ingest: Mak
     run.session.execute("UPDATE anomalies SET score = score / 2 WHERE started_at = %s", (stored[0][0],))
     report = verify(run.dsn, Log(run.settings.kafka, run.topic), run.topic, pipeline_of(run.settings))
     assert {fault: count for fault, count in report.faults.items() if count} == {"misdetected": 1}
+
+    run.session.execute("DELETE FROM anomalies WHERE started_at = %s", (stored[0][0],))
+    run.session.execute("UPDATE raw_retention SET kept_from = %s", (saved_to.date() + timedelta(days=1),))
+    report = verify(run.dsn, Log(run.settings.kafka, run.topic), run.topic, pipeline_of(run.settings))
+    run.session.execute("UPDATE raw_retention SET kept_from = '-infinity'")
+    assert not any(report.faults.values()), report.examples
 
 
 def test_who_switches_detectors_off_and_on_has_them_begin_anew(make_ingest: MakeIngest) -> None:
