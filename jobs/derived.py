@@ -11,11 +11,14 @@ import psycopg
 from psycopg import errors
 from psycopg.rows import dict_row
 
-from sinks.timescale.derived_results import Definition, computed, read_definitions
+from sinks.timescale.derived_results import MAX_NAME_CHARS, Definition, computed
+from sinks.timescale.rollups import Level
 from sinks.timescale.times import timestamp
 from streams.core.derived import DerivedLoopError, Key, Result, Without, check_loops
 from streams.core.expression import Expression, ExpressionError, parse_expression
 from streams.core.places import LEVELS, Node
+from streams.core.series import SeriesKey
+from streams.core.validate import fault_of_series
 from streams.errors import UserError
 
 KINDS = ("source", *reversed(LEVELS), "tenant")
@@ -31,11 +34,14 @@ _LIST = """
            results, missing, missing_at, undefined, undefined_at, corrected, waiting
     FROM derived_state WHERE tenant = %s ORDER BY metric
 """
-_LOCK = "LOCK TABLE derived_metrics IN SHARE ROW EXCLUSIVE MODE"
+_LOCK = """
+    SET LOCAL idle_in_transaction_session_timeout TO '10s';
+    LOCK TABLE derived_metrics IN SHARE ROW EXCLUSIVE MODE
+"""
 _INPUTS = (
     "SELECT metric, inputs FROM derived_metrics WHERE tenant = %s AND metric <> %s AND removed_at IS NULL"
 )
-_LEVELS = "SELECT name FROM rollup_levels ORDER BY width_s"
+_LEVELS = "SELECT name, width_s FROM rollup_levels ORDER BY width_s"
 _PRODUCED = """
     SELECT count(*) FROM series WHERE tenant = %(tenant)s AND metric = %(metric)s AND NOT EXISTS (
         SELECT FROM derived_metrics WHERE tenant = %(tenant)s AND metric = %(metric)s
@@ -55,7 +61,7 @@ _DEFINE = """
     ON CONFLICT (tenant, metric) DO UPDATE
     SET expression = excluded.expression, inputs = excluded.inputs, level = excluded.level,
         per = excluded.per, node = excluded.node, unit = excluded.unit, since = excluded.since,
-        computed_to = '-infinity', trouble = NULL, removed_at = NULL
+        computed_to = '-infinity', trouble = NULL, removed_at = NULL, defined = d.defined + 1
     RETURNING derived_id
 """
 _BEGIN_ANEW = """
@@ -72,7 +78,7 @@ _NEEDED_BY = """
     ORDER BY metric LIMIT 1
 """
 _REMOVE = """
-    UPDATE derived_metrics SET removed_at = now()
+    UPDATE derived_metrics SET removed_at = now(), defined = defined + 1
     WHERE tenant = %(tenant)s AND metric = %(metric)s AND removed_at IS NULL
     RETURNING derived_id
 """
@@ -107,23 +113,26 @@ class Tried(NamedTuple):
         return {key.source: (key.bucket_us, self.results[key]) for key in sorted(self.results)}
 
 
-def define(dsn: str, wanted: Wanted, *, dry_run: bool = False) -> Tried:
-    """Define a metric, or define it anew, and try it; with ``dry_run`` it is tried only.
+def define(dsn: str, wanted: Wanted, *, dry_run: bool = False, max_name_chars: int = MAX_NAME_CHARS) -> Tried:
+    """Try a metric, and define it, or define it anew; with ``dry_run`` it is tried only.
 
-    Raises UserError.
+    It is tried before anything is locked: others are computed, and defined, meanwhile. Raises UserError.
     """
-    expression = _parsed(wanted)
+    expression = _parsed(wanted, max_name_chars)
     names = {**wanted._asdict(), "node": list(wanted.node), "inputs": expression.metrics}
     with _session(dsn) as session:
-        session.execute(_LOCK)
-        _check(session, wanted, expression)
-        ((number,),) = session.execute(_DEFINE, {**names, "expression": expression.text}).fetchall()
-        session.execute(_BEGIN_ANEW, {"id": number})
-        (definition,) = (each for each in read_definitions(session) if each.derived_id == number)
+        level = _check(session, wanted, expression)
+        definition = Definition(
+            0, wanted.tenant, wanted.metric, expression, level, wanted.per, wanted.node, wanted.unit, 0
+        )
         unknown = [metric for (metric,) in session.execute(_UNKNOWN, names)]
         tried = Tried(_tried(session, definition), unknown)
-        if dry_run:
-            session.rollback()
+        session.commit()
+        if not dry_run:
+            session.execute(_LOCK)
+            _check(session, wanted, expression)  # again: another may be defined meanwhile
+            ((number,),) = session.execute(_DEFINE, {**names, "expression": expression.text}).fetchall()
+            session.execute(_BEGIN_ANEW, {"id": number})
     return tried
 
 
@@ -149,17 +158,25 @@ def listed(dsn: str, tenant: str) -> list[dict[str, Any]]:
         return session.cursor(row_factory=dict_row).execute(_LIST, (tenant,)).fetchall()
 
 
-def _parsed(wanted: Wanted) -> Expression:
-    if not wanted.metric or "\0" in wanted.metric + wanted.tenant:
-        raise UserError("the metric has no name", hint="Give the name that its readings shall have.")
+def _parsed(wanted: Wanted, max_name_chars: int) -> Expression:
+    unit = () if wanted.unit is None else (("unit", wanted.unit),)
+    fault = fault_of_series(SeriesKey(wanted.tenant, "of inputs", wanted.metric, unit))
+    if fault:
+        raise UserError(fault[1], hint="Its readings would be refused. Units are in UCUM, like kW.h or %.")
+    if len(wanted.metric) > max_name_chars:
+        raise UserError(
+            f"the metric's name has {len(wanted.metric)} characters",
+            hint=f"Names have {max_name_chars} at most.",
+        )
     try:
         return parse_expression(wanted.expression)
     except ExpressionError as error:
         raise UserError(f"the expression is refused: {error}", hint=EXPRESSIONS) from None
 
 
-def _check(session: psycopg.Connection[Any], wanted: Wanted, expression: Expression) -> None:
-    levels = [name for (name,) in session.execute(_LEVELS)]
+def _check(session: psycopg.Connection[Any], wanted: Wanted, expression: Expression) -> Level:
+    """Return the level that is asked for. Raises UserError."""
+    levels = {name: Level(name, width_s * 1_000_000) for name, width_s in session.execute(_LEVELS)}
     if wanted.level not in levels:
         raise UserError(
             f"there are no rollups of level {wanted.level}", hint=f"Levels are {', '.join(levels)}."
@@ -178,6 +195,7 @@ def _check(session: psycopg.Connection[Any], wanted: Wanted, expression: Express
             f"tenant {wanted.tenant} has {produced:,} series of {wanted.metric} that producers send",
             hint="Give the derived metric a name of its own.",
         )
+    return levels[wanted.level]
 
 
 def _tried(session: psycopg.Connection[Any], definition: Definition) -> dict[Key, Result]:
@@ -198,8 +216,8 @@ def _session(dsn: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
             yield session
     except errors.CheckViolation as refused:
         raise UserError(
-            "the unit is none of UCUM, or this is not a kind of node",
-            hint=f"Units are like kW.h or %, kinds are {', '.join(KINDS)}.",
+            "this is not a kind of node",
+            hint=f"Kinds are {', '.join(KINDS)}.",
         ) from refused
     except (psycopg.DataError, UnicodeEncodeError) as refused:
         raise UserError(f"the database does not take it: {refused}", hint="Nothing was changed.") from None

@@ -61,7 +61,7 @@ class RollupRefresher:
 
     ``derive`` computes derived metrics. ``count`` is told what was done, ``fail`` of each time it could not
     be, and ``tell`` every few seconds what waits, also by those that stand by. Whatever fails is tried again,
-    with half of the marks.
+    rollups with half of the marks.
     """
 
     def __init__(
@@ -102,7 +102,6 @@ class RollupRefresher:
             try:
                 self._refresh()
             except Exception as problem:  # of any kind: without this thread nothing late is ever taken in
-                self._pace.failed()
                 self._fail()
                 self._say(problem)
                 self._stop.wait(TRY_AGAIN_S)
@@ -112,7 +111,7 @@ class RollupRefresher:
             while not self._stop.is_set():
                 self._look(session)
                 began = time.monotonic()
-                done = refresh_some(session, self._pace.marks, self._told)
+                done = self._refresh_some(session)
                 self._pace.took(time.monotonic() - began, done[0].marks if done else 0)
                 self._count(done)
                 self._said = ""
@@ -126,6 +125,13 @@ class RollupRefresher:
                 self._count([Refreshed("derived", each.buckets, each.told) for each in derived])
                 if not done and not derived:
                     self._stop.wait(LOOK_EVERY_S)
+
+    def _refresh_some(self, session: Connection) -> list[Refreshed]:
+        try:
+            return refresh_some(session, self._pace.marks, self._told)
+        except Exception:
+            self._pace.failed()
+            raise
 
     def _look(self, session: Connection) -> None:
         now = time.monotonic()

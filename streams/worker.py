@@ -118,7 +118,7 @@ class Worker:
             settings.writer_dsn,
             self.owner_id,
             told_of(settings),
-            derive=Deriver(settings.readings_topic).derive_some,
+            derive=Deriver(settings.readings_topic, settings.max_name_chars).derive_some,
             count=self._observer.refreshed,
             fail=self._observer.refresh_failed,
             tell=self._observer.rollups,

@@ -75,7 +75,10 @@ def define_metric(
     wanted = derived.Wanted(
         tenant, metric, expression, level, per.value, parse_node(node), unit, parse_since(since)
     )
-    tried = derived.define(Settings().writer_dsn, wanted, dry_run=dry_run)
+    settings = Settings()
+    tried = derived.define(
+        settings.writer_dsn, wanted, dry_run=dry_run, max_name_chars=settings.max_name_chars
+    )
     counts = {
         "results": tried.count(None),
         "missing": tried.count(Without.MISSING),

@@ -8,20 +8,24 @@ rollups.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Callable, Sequence, Set
 from typing import LiteralString, NamedTuple
 
-from psycopg import Rollback
+from psycopg import Rollback, errors
 from psycopg.sql import SQL, Identifier
 
 from sinks.timescale.derived_results import (
     FOREVER_US,
+    MAX_NAME_CHARS,
     Definition,
     compute,
     moment,
     numbered,
     or_never,
     read_definitions,
+    tell_trouble,
 )
 from sinks.timescale.history import raised
 from sinks.timescale.outbox import copy_messages
@@ -31,11 +35,18 @@ from sinks.timescale.times import timestamp
 from streams.core.aggregate import Aggregates
 from streams.core.batch import NEVER_US
 from streams.core.derived import spans_of
+from streams.core.validate import EARLIEST_US
+
+log = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 20_000
 """About so many rows of inputs are read in one transaction."""
 
 MARKS_AT_ONCE = 1_000
+FORGOTTEN_AT_ONCE = 20_000
+PASSED_OVER_S = 60.0
+"""A metric that cannot be computed is tried again so much later."""
+
 PATIENCE_US = 300_000_000
 """A partition that is so far behind is not waited for: what it brings is computed when it comes. And so much
 later is computed what is made of other derived metrics, which have to come back as readings first."""
@@ -49,13 +60,13 @@ _COME_TO = """
          WHERE tenant = %(tenant)s AND metric = ANY (%(metrics)s))
     ), EXISTS (SELECT FROM derived_marks WHERE derived_id = %(id)s)
 """
-# Who defines one locks the table first, and waits here rather than later, for each other.
-_BESIDE_NOBODY = "LOCK TABLE derived_metrics IN ROW EXCLUSIVE MODE"
+# Who defines one locks the table first: it is computed when that is done, and rollups meanwhile.
+_BESIDE_NOBODY = "LOCK TABLE derived_metrics IN ROW EXCLUSIVE MODE NOWAIT"
 _HOLD = """
     SELECT microseconds(computed_to),
            microseconds(since), batches
     FROM derived_metrics AS d
-    WHERE d.derived_id = %s AND d.removed_at IS NULL AND d.expression = %s FOR UPDATE
+    WHERE d.derived_id = %s AND d.removed_at IS NULL AND d.defined = %s FOR UPDATE
 """
 _HOMES = """
     SELECT p.topic, p.partition, s.series, microseconds(p.released_to), microseconds(h.taken_to)
@@ -81,7 +92,11 @@ _FLOOR = """
         ) AS floor
     ) AS found
 """
-_FORGET = "DELETE FROM derived_results WHERE derived_id = %s AND bucket < %s"
+_FORGET = """
+    DELETE FROM derived_results WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM derived_results WHERE derived_id = %s AND bucket < %s ORDER BY bucket LIMIT %s
+    ))
+"""
 _TAKE_HOME = """
     INSERT INTO derived_homes (derived_id, topic, partition, taken_to) VALUES (%s, %s, %s, %s)
     ON CONFLICT ON CONSTRAINT derived_homes_pkey DO UPDATE SET taken_to = excluded.taken_to
@@ -126,7 +141,7 @@ _TAKE_MARKS = """
 """
 _MARK = "INSERT INTO derived_marks (derived_id, bucket) SELECT %s, unnest(%s::timestamptz[])"
 _ADVANCE = """
-    UPDATE derived_metrics SET computed_to = %s, batches = %s, trouble = NULL WHERE derived_id = %s
+    UPDATE derived_metrics SET computed_to = %s, batches = %s, trouble = %s WHERE derived_id = %s
 """
 _CHANGED = """
     INSERT INTO derived_marks (derived_id, bucket)
@@ -167,54 +182,124 @@ def mark_inputs(session: Connection, level: Level, *changed: Aggregates) -> None
 
 
 class Deriver:
-    """Computes what is due of all derived metrics, a bounded part of each at once, and tells it on ``topic``.
+    """Computes what is due of derived metrics, a bounded part of one at once, in turn; tells it on ``topic``.
 
     It remembers how far partitions had come when nothing was left to do: so looking costs a query a metric.
+    One that cannot be computed says why in ``trouble`` and is passed over for a while: no other waits for it.
+    Names in readings have ``max_name_chars`` at most.
     """
 
-    def __init__(self, topic: str) -> None:
+    def __init__(
+        self,
+        topic: str,
+        max_name_chars: int = MAX_NAME_CHARS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._topic = topic
-        self._idle_at: dict[int, tuple[str, str]] = {}
+        self._max_name_chars = max_name_chars
+        self._clock = clock
+        self._idle_at: dict[int, tuple[str, int]] = {}
+        self._failed: dict[int, Failure] = {}
+        self._last = 0
 
     def derive_some(self, session: Connection) -> list[Derived]:
-        """Compute some of what is due, a transaction for each metric; return what was done.
+        """Compute some of what is due of the next metric that has some; return what was done.
 
-        Returns nothing where nothing is due, or another session is at it.
+        Returns nothing where nothing is due, another session is at it, or somebody defines one just now.
         """
-        done: list[Derived] = []
-        for definition in read_definitions(session):
+        definitions = read_definitions(session)
+        definitions.sort(key=lambda each: each.derived_id <= self._last)
+        for definition in definitions:
+            if self._is_passed_over(session, definition):
+                continue
             ((come_to, is_marked),) = session.execute(_COME_TO, definition.names).fetchall()
-            state = (come_to, definition.expression.text)
+            state = (come_to, definition.defined)
             if not is_marked and self._idle_at.get(definition.derived_id) == state:
                 continue
-            with session.transaction():
-                if not session.execute(_LOCK).fetchall()[0][0]:
-                    break
-                kept = raised(session)
-                some = _derive(session, definition, self._topic)
-                if raised(session) != kept:
-                    raise Rollback  # inputs may have been dropped meanwhile
-                if some is None:
-                    self._idle_at[definition.derived_id] = state
-                else:
-                    self._idle_at.pop(definition.derived_id, None)
-                    done.append(some)
-        return done
+            try:
+                is_judged, some = self._derive(session, definition)
+            except Exception as problem:  # of any kind: it is of this metric alone
+                self._last = definition.derived_id
+                self._pass_over(session, definition, problem)
+                return []
+            if not is_judged:
+                return []
+            self._works(session, definition)
+            if some is not None:
+                self._last = definition.derived_id
+                self._idle_at.pop(definition.derived_id, None)
+                return [some]
+            self._idle_at[definition.derived_id] = state
+        return []
+
+    def _derive(self, session: Connection, definition: Definition) -> tuple[bool, Derived | None]:
+        """Return whether it could be judged what is due, and what was done."""
+        is_judged, some = False, None
+        with session.transaction():
+            if not _is_alone(session):
+                raise Rollback
+            kept = raised(session)
+            some = _derive(session, definition, self._topic, self._max_name_chars)
+            if raised(session) != kept:
+                raise Rollback  # inputs may have been dropped meanwhile
+            is_judged = True
+        return is_judged, some
+
+    def _is_passed_over(self, session: Connection, definition: Definition) -> bool:
+        failed = self._failed.get(definition.derived_id)
+        if failed is None or failed.defined != definition.defined or self._clock() >= failed.until_s:
+            return False
+        tell_trouble(session, definition.derived_id, failed.trouble)
+        return True
+
+    def _pass_over(self, session: Connection, definition: Definition, problem: Exception) -> None:
+        trouble = " ".join(str(problem).split()) or type(problem).__name__
+        log.warning("%s of tenant %s is not computed: %s", definition.metric, definition.tenant, trouble)
+        self._failed[definition.derived_id] = Failure(
+            definition.defined, self._clock() + PASSED_OVER_S, trouble
+        )
+        if session.closed:  # what failed may have ended it: the trouble is told by the next one
+            raise problem
+        tell_trouble(session, definition.derived_id, trouble)
+
+    def _works(self, session: Connection, definition: Definition) -> None:
+        if self._failed.pop(definition.derived_id, None):
+            tell_trouble(session, definition.derived_id, None)
 
 
-def _derive(session: Connection, definition: Definition, topic: str) -> Derived | None:
+class Failure(NamedTuple):
+    """Why a metric could not be computed as it was defined, and until when it is passed over."""
+
+    defined: int
+    until_s: float
+    trouble: str
+
+
+def _is_alone(session: Connection) -> bool:
+    """Whether nobody else computes metrics, or defines one, until the open transaction ends."""
+    if not session.execute(_LOCK).fetchall()[0][0]:
+        return False
+    try:
+        session.execute(_BESIDE_NOBODY)
+    except errors.LockNotAvailable:
+        return False
+    return True
+
+
+def _derive(session: Connection, definition: Definition, topic: str, max_name_chars: int) -> Derived | None:
     """Compute some of what is due of a metric, in the open transaction; None where nothing is.
 
     How far partitions have come is read before their rows are: nobody closes a bucket before that any more.
     """
-    session.execute(_BESIDE_NOBODY)
-    held = session.execute(_HOLD, (definition.derived_id, definition.expression.text)).fetchall()
+    held = session.execute(_HOLD, (definition.derived_id, definition.defined)).fetchall()
     if not held:
         return None
     computed_us, since_us, batches = or_never(held[0][0]), or_never(held[0][1]), held[0][2]
+    since_us = since_us if since_us >= EARLIEST_US else NEVER_US
     ((floor_us,),) = session.execute(_FLOOR, definition.names).fetchall()
     since_us = max(since_us, or_never(floor_us))
-    session.execute(_FORGET, (definition.derived_id, moment(or_never(floor_us))))
+    floor = moment(or_never(floor_us))
+    forgotten = session.execute(_FORGET, (definition.derived_id, floor, FORGOTTEN_AT_ONCE)).rowcount
     homes = [Home(*row) for row in session.execute(_HOMES, definition.names).fetchall()]
     _take_in(session, definition, homes, since_us, computed_us)
     at_once = max(1, ROWS_AT_ONCE // max(1, sum(home.series for home in homes)))
@@ -223,16 +308,27 @@ def _derive(session: Connection, definition: Definition, topic: str) -> Derived 
     again = (bucket_us for bucket_us in marked if since_us <= bucket_us < begin_us)
     spans = spans_of(again, definition.level.width_us)
     end_us, more = _next(session, definition, begin_us, _due_to(session, definition, homes), at_once)
-    if not marked and onward_us == FOREVER_US and end_us == computed_us:
+    if not marked and onward_us == FOREVER_US and end_us == computed_us and forgotten < FORGOTTEN_AT_ONCE:
         return None
-    told = 0
+    told, too_long = 0, set[str]()
     for span in [*spans, *more]:
-        messages, count = compute(session, definition, *span)
-        copy_messages(session, topic, numbered(definition, messages, batches))
-        batches, told = batches + len(messages), told + count
-    session.execute(_ADVANCE, (moment(end_us), batches, definition.derived_id))
+        some = compute(session, definition, *span, max_name_chars)
+        copy_messages(session, topic, numbered(definition, some.messages, batches))
+        batches, told = batches + len(some.messages), told + some.told
+        too_long |= some.too_long
+    trouble = _left_out(too_long, max_name_chars)
+    session.execute(_ADVANCE, (moment(end_us), batches, trouble, definition.derived_id))
     buckets = sum(end - begin for begin, end in [*spans, *more]) // definition.level.width_us
     return Derived(definition.metric, buckets, told)
+
+
+def _left_out(too_long: Set[str], max_name_chars: int) -> str | None:
+    if not too_long:
+        return None
+    return (
+        f"{len(too_long):,} are left out, as {min(too_long)[:60]}…: their names or paths have more than"
+        f" {max_name_chars} characters, which no reading may have"
+    )
 
 
 def _take_in(

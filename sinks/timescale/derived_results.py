@@ -27,18 +27,20 @@ from streams.core.derived import (
     revise,
 )
 from streams.core.expression import Expression, ExpressionError, parse_expression
+from streams.core.limits import Limits
 from streams.core.places import LEVELS, node_path
 from streams.core.producers import COMPUTES
 
 PRODUCER = f"{COMPUTES}derived"
-RESULTS_IN_ONE = 200
+RESULTS_IN_ONE = 100
 MAX_BATCH_BYTES = 60_000
 """Settings may not bound messages lower."""
 
+MAX_NAME_CHARS = Limits().max_name_chars
 FOREVER_US = np.iinfo(np.int64).max
 
 _DEFINITIONS = """
-    SELECT d.derived_id, d.tenant, d.metric, d.expression, l.width_s, l.name, d.per, d.node, d.unit
+    SELECT d.derived_id, d.tenant, d.metric, d.expression, l.width_s, l.name, d.per, d.node, d.unit, d.defined
     FROM derived_metrics AS d JOIN rollup_levels AS l ON l.name = d.level
     WHERE d.removed_at IS NULL ORDER BY d.derived_id
 """
@@ -85,6 +87,7 @@ class Definition(NamedTuple):
     per: str
     node: tuple[str | None, ...]
     unit: str | None
+    defined: int
 
     @property
     def names(self) -> dict[str, Any]:
@@ -106,27 +109,47 @@ class Node(NamedTuple):
     place: tuple[str | None, ...]
 
 
+class Computed(NamedTuple):
+    """Messages that tell what is new in a span, of how many results, and sources that are left out."""
+
+    messages: list[bytes]
+    told: int
+    too_long: set[str]
+
+
 def read_definitions(session: Connection) -> list[Definition]:
     """Return the metrics that are defined. One that cannot be read is left out, and told in ``trouble``."""
     found = []
-    for number, tenant, metric, text, width_s, level, per, node, unit in session.execute(
+    for number, tenant, metric, text, width_s, level, per, node, unit, defined in session.execute(
         _DEFINITIONS
     ).fetchall():
         try:
             expression = parse_expression(text)
         except ExpressionError as error:
-            session.execute(_TROUBLE, (str(error), number, str(error)))
+            tell_trouble(session, number, str(error))
             continue
         of_level = Level(level, width_s * 1_000_000)
-        found.append(Definition(number, tenant, metric, expression, of_level, per, tuple(node), unit))
+        found.append(
+            Definition(number, tenant, metric, expression, of_level, per, tuple(node), unit, defined)
+        )
     return found
 
 
+def tell_trouble(session: Connection, derived_id: int, trouble: str | None) -> None:
+    """Keep why a metric is not computed; None where it is."""
+    session.execute(_TROUBLE, (trouble, derived_id, trouble))
+
+
 def compute(
-    session: Connection, definition: Definition, begin_us: int, end_us: int
-) -> tuple[list[bytes], int]:
-    """Compute the buckets of a span, and keep what is new; return messages that tell it, and of how many."""
+    session: Connection, definition: Definition, begin_us: int, end_us: int, max_name_chars: int
+) -> Computed:
+    """Compute the buckets of a span, and keep what is new; see :class:`Computed`.
+
+    Nodes with names or paths beyond ``max_name_chars`` are left out: readings of them would be refused.
+    """
     nodes, now = computed(session, definition, begin_us, end_us)
+    too_long = {node.source for node in nodes if _is_too_long(node, max_name_chars)}
+    now = {key: result for key, result in now.items() if key.source not in too_long}
     between = timestamp(begin_us), timestamp(end_us)
     before = {
         Key(source, bucket_us): Result(value, without and Without(without), revision)
@@ -136,10 +159,15 @@ def compute(
     }
     new = revise(before, now)
     _store(session, definition, new)
-    told = [(key, result) for key, result in new.items() if is_told(key, result, before)]
+    told = [
+        (key, result)
+        for key, result in new.items()
+        if key.source not in too_long and is_told(key, result, before)
+    ]
     places = {node.source: node.place for node in nodes}
     parts = [told[start : start + RESULTS_IN_ONE] for start in range(0, len(told), RESULTS_IN_ONE)]
-    return [message for part in parts for message in _messages(definition, part, places)], len(told)
+    messages = [message for part in parts for message in _messages(definition, part, places)]
+    return Computed(messages, len(told), too_long)
 
 
 def computed(
@@ -154,6 +182,10 @@ def computed(
     grouped = group(rows, members, definition.expression)
     width_s = definition.level.width_us / 1_000_000
     return nodes, results(grouped, definition.expression, width_s, [node.source for node in nodes])
+
+
+def _is_too_long(node: Node, max_name_chars: int) -> bool:
+    return max(len(name or "") for name in (node.source, *node.place)) > max_name_chars
 
 
 def _members(definition: Definition, found: Sequence[tuple[Any, ...]]) -> tuple[list[Node], Memberships]:

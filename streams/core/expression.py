@@ -108,7 +108,7 @@ class Expression:
         functions: dict[str, Callable[..., Any]] = {name: _finite(call) for name, call in _FUNCTIONS.items()}
         functions |= {name: partial(_look_up, columns, name) for name in AGGREGATES}
         walker = simpleeval.SimpleEval(
-            _OPERATORS, functions, {WIDTH: np.float64(bucket_s), **{name: name for name in self.metrics}}
+            _OPERATORS, functions, {**{name: name for name in self.metrics}, WIDTH: np.float64(bucket_s)}
         )
         walker.nodes = {kind: walker.nodes[kind] for kind in _NODES}
         walker.nodes[ast.Constant] = _constant
@@ -139,6 +139,7 @@ def parse_expression(text: str) -> Expression:
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         said = error.msg if isinstance(error, SyntaxError) else "it is nested too deeply, or has a NUL"
         raise ExpressionError(f"it cannot be read: {said}") from None
+    _check_names(text.strip(), body)
     needs: set[Aggregate] = set()
     parts = _check(body, needs, MAX_DEPTH)
     if parts > MAX_PARTS:
@@ -146,6 +147,15 @@ def parse_expression(text: str) -> Expression:
     if not needs:
         raise ExpressionError("it is of no metric: name one, as in mean(power)")
     return Expression(text.strip(), frozenset(needs), body)
+
+
+def _check_names(text: str, body: ast.expr) -> None:
+    """Refuse what Python takes for another name than was written: it makes ``fi`` of a ligature."""
+    for node in ast.walk(body):
+        if isinstance(node, ast.Name):
+            written = ast.get_source_segment(text, node) or ""
+            if not written.isascii():
+                raise ExpressionError(f"{written!r} is no plain word: put it in quotes, as in mean('power')")
 
 
 def _check(node: ast.expr, needs: set[Aggregate], depth: int) -> int:
@@ -184,7 +194,10 @@ def _metric(aggregate: str, arguments: list[ast.expr]) -> str:
 
 
 def _shown(node: ast.expr) -> str:
-    text = ast.unparse(node)
+    try:
+        text = ast.unparse(node)
+    except RecursionError:
+        raise ExpressionError(f"it is nested more than {MAX_DEPTH} deep") from None
     return repr(text if len(text) <= 60 else text[:60] + "…")
 
 

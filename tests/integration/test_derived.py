@@ -15,7 +15,9 @@ from jobs import derived
 from jobs.verify.log import Log
 from jobs.verify.verify import verify
 from schemas.encode import encode_reading
+from sinks.timescale import derived as sinks_derived
 from sinks.timescale.derived import Deriver, mark_inputs
+from sinks.timescale.derived_results import Computed, Definition, compute, read_definitions
 from sinks.timescale.rollups import Level
 from sinks.timescale.session import Connection, connect
 from streams.core.aggregate import aggregate
@@ -306,7 +308,9 @@ def test_what_cannot_be_is_refused_in_words_and_nothing_is_changed(
         "computed from itself: load needs load": {"expression": "mean(load) + mean(power)"},
         "the expression is refused: it cannot be read": {"expression": "mean(power) /"},
         "there are no rollups of level 7m": {"level": "7m"},
-        "the unit is none of UCUM": {"unit": "k W"},
+        "unit 'k W' is not 1 to 40 printable": {"unit": "k W"},
+        "metric 'a.tb' contains a control character": {"metric": "a\tb"},
+        "name has 201 characters": {"metric": "m" * 201},
         "has 3 series of power that producers send": {"metric": "power", "expression": "mean(rated)"},
     }
     for words, changed in refused.items():
@@ -334,6 +338,113 @@ def test_one_that_cannot_be_read_stops_itself_alone_and_says_so(
     trouble = dict(owner.execute("SELECT metric, trouble FROM derived_state").fetchall())
     assert trouble["load"] is None
     assert "not allowed" in trouble["bad"]
+
+
+def test_one_that_fails_is_passed_over_and_says_why_until_it_is_tried_again(
+    owner: psycopg.Connection[Any], worker: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close(owner, 0, power_1=6.0, rated_1=8.0)
+    define(worker, "bad")
+    define(worker)
+    now = [0.0]
+
+    def fail(session: Connection, definition: Definition, *span: int) -> Computed:
+        if definition.metric == "bad":
+            session.execute("SELECT 1 / 0")
+        return compute(session, definition, *span)
+
+    monkeypatch.setattr(sinks_derived, "compute", fail)
+    deriver = Deriver("readings", clock=lambda: now[0])
+    assert deriver.derive_some(worker) == []
+    derive(worker, deriver)
+    assert told(owner) == [("pump-1", 0, 0.75, 0)]
+    trouble = "SELECT metric, trouble FROM derived_state"
+    assert dict(owner.execute(trouble).fetchall()) == {"bad": "division by zero", "load": None}
+
+    monkeypatch.undo()
+    now[0] = 59.0
+    derive(worker, deriver)
+    assert told(owner) == []
+    now[0] = 60.0
+    derive(worker, deriver)
+    assert told(owner) == [("pump-1", 0, 0.75, 0)]
+    assert dict(owner.execute(trouble).fetchall()) == {"bad": None, "load": None}
+
+
+def test_whoever_defines_a_metric_has_nobody_wait_and_the_last_definition_is_computed(
+    owner: psycopg.Connection[Any], worker: Connection
+) -> None:
+    close(owner, 0, power_1=6.0, power_2=3.0)
+    define(worker, expression="sum(power)")
+    deriver = Deriver("readings")
+    with owner.transaction():
+        owner.execute("LOCK TABLE derived_metrics IN SHARE ROW EXCLUSIVE MODE")
+        assert deriver.derive_some(worker) == []
+    derive(worker, deriver)
+    assert len(told(owner)) == 2
+
+    (before,) = read_definitions(worker)
+    define(worker, expression="sum(power)", per="site")
+    with worker.transaction():
+        assert sinks_derived._derive(worker, before, "readings", 200) is None
+    derive(worker, deriver)
+    assert told(owner) == [("/north", 0, 18.0, 0), ("pump-1", 0, None, 1), ("pump-2", 0, None, 1)]
+
+
+def test_what_readings_cannot_be_named_after_is_left_out_and_said(
+    owner: psycopg.Connection[Any], worker: Connection
+) -> None:
+    long = "hall " * 30
+    for name, site, zone in (("pump-1", long, long), ("pump-2", long, None)):
+        owner.execute(
+            "UPDATE series SET attributes = jsonb_build_object('site', %s::text, 'zone', %s::text)"
+            " WHERE source = %s",
+            (site, zone or "2", name),
+        )
+    close(owner, 0, power_1=6.0, power_2=5.0)
+    define(worker, expression="sum(power)", per="zone")
+    derive(worker)
+    assert [value for _, _, value, _ in told(owner)] == [10.0]
+    ((trouble,),) = owner.execute("SELECT trouble FROM derived_state").fetchall()
+    assert trouble.startswith("1 are left out, as /hall")
+
+
+def test_results_are_forgotten_in_bounded_parts_and_times_before_all_readings_do_no_harm(
+    owner: psycopg.Connection[Any], worker: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close(owner, 0, power_1=6.0, rated_1=8.0)
+    for minute in (-45, -30, -15):
+        close(owner, minute, power_1=1.0, rated_1=2.0)
+    define(worker, since="0001-01-01T00:00+05:00")
+    deriver = Deriver("readings")
+    derive(worker, deriver)
+    assert len(told(owner)) == 4
+
+    owner.execute("UPDATE raw_retention SET kept_from = '2026-01-01Z', raised = raised + 1")
+    owner.execute("INSERT INTO derived_marks SELECT derived_id, '2026-01-01Z' FROM derived_metrics")
+    monkeypatch.setattr(sinks_derived, "FORGOTTEN_AT_ONCE", 2)
+    left: list[int] = []
+    while deriver.derive_some(worker):
+        left += owner.execute("SELECT count(*) FROM derived_results").fetchone() or ()
+    assert left == [2]
+    assert owner.execute("SELECT count(*) FROM derived_results").fetchone() == (1,)
+
+
+def test_a_move_is_taken_in_though_what_it_moves_was_not_computed_when_it_was_written(
+    owner: psycopg.Connection[Any], worker: Connection, database: str
+) -> None:
+    close(owner, 30, power_1=1.0, power_2=2.0)
+    owner.execute("UPDATE progress SET released_to = '2026-01-01 00:30Z'")
+    define(worker, per="site", expression="sum(power)")
+    deriver = Deriver("readings")
+    derive(worker, deriver)
+    with psycopg.connect(database) as mover:
+        mover.execute("SELECT place_series('default', 'pump-1', NULL, 'east', since => '2026-01-01 00:30Z')")
+        owner.execute("UPDATE progress SET released_to = '2026-01-01 01:00Z'")
+        derive(worker, deriver)
+        assert told(owner) == [("/north", 30, 6.0, 0)]
+    derive(worker, deriver)
+    assert told(owner) == [("/east", 30, 2.0, 0), ("/north", 30, 4.0, 1)]
 
 
 def send(run: Ingest, second: int, **values: float) -> None:

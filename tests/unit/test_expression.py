@@ -50,6 +50,9 @@ REFUSED = {
     "mean('')": "of one metric",
     "mean(bucket_s)": "of one metric",
     "-" * 400 + "mean(a)": "nested more than 50 deep",
+    "~" * 400 + "mean(a)": "nested more than 50 deep",
+    "mean(\ufb01)": "'\ufb01' is no plain word",
+    "mean(gr\u00f6\u00dfe)": "is no plain word",
     "mean(a)" + ("+(1" + "+1" * 20 + ")") * 5: "has 212 parts, 100 are allowed",
     "mean(a) + " + "1" * 500: "characters",
 }
@@ -61,6 +64,10 @@ def test_what_is_not_arithmetic_of_metrics_is_refused_in_words(text: str) -> Non
         parse_expression(text)
 
     assert REFUSED[text] in str(refused.value)
+
+
+def test_a_metric_may_be_called_as_the_width_of_buckets_is() -> None:
+    assert value_of("mean('bucket_s') / bucket_s", bucket_s=450.0) == 0.5
 
 
 def value_of(text: str, **columns: float) -> float:

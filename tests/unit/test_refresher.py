@@ -12,6 +12,7 @@ import pytest
 
 from sinks import refresher
 from sinks.refresher import RollupRefresher
+from sinks.timescale.derived import Derived
 from sinks.timescale.refresh import BATCH, Refreshed, RollupState
 
 DONE = [Refreshed("1m", marks=3, revised=2)]
@@ -47,8 +48,22 @@ class Database:
         return []
 
 
-def run(database: Database, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Refreshed], list[RollupState]]:
-    """Run a refresher until it finds nothing more to do; return what it told."""
+def run(
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: int = 0,
+) -> tuple[list[Refreshed], list[RollupState]]:
+    """Run a refresher until it finds nothing more to do; return what it told.
+
+    So often it cannot compute derived metrics.
+    """
+    problems = [psycopg.OperationalError("gone")] * failing
+
+    def derive(_: object) -> list[Derived]:
+        if problems:
+            raise problems.pop()
+        return []
+
     counted: list[Refreshed] = []
     told: list[RollupState] = []
     monkeypatch.setattr(refresher, "connect", database.connect)
@@ -57,13 +72,18 @@ def run(database: Database, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Refre
     monkeypatch.setattr(refresher, "TRY_AGAIN_S", 0.01)
     failures: list[None] = []
     thread = RollupRefresher(
-        "dsn", "me", count=counted.extend, fail=lambda: failures.append(None), tell=told.append
+        "dsn",
+        "me",
+        derive=derive,
+        count=counted.extend,
+        fail=lambda: failures.append(None),
+        tell=told.append,
     )
     thread.start()
     assert database.is_done.wait(30)
     thread.stop(30)
     assert not thread._thread.is_alive()
-    assert len(failures) == database.failures
+    assert len(failures) == database.failures + failing
     return counted, told
 
 
@@ -102,6 +122,13 @@ def test_no_error_ends_the_thread(monkeypatch: pytest.MonkeyPatch, caplog: pytes
     assert counted == DONE
     assert caplog.messages == ["Dirty rollups wait: 7"]
     assert caplog.records[0].exc_info
+
+
+def test_what_fails_of_derived_metrics_slows_no_rollups_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database()
+    run(database, monkeypatch, failing=1)
+
+    assert database.most[:2] == [1000, 1000]
 
 
 @pytest.mark.parametrize(
