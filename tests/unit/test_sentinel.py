@@ -127,7 +127,8 @@ def test_values_are_judged_as_by_a_lookout() -> None:
     points = Points.concat([points_of(series, values("gauge", series)) for series in (0, 3)])
     found, expected = Sentinel(4, rules_of).update(points), Lookout(4).update(points)
 
-    for column, same in zip(flat(found), (*expected.findings, expected.began), strict=True):
+    columns: list[np.ndarray] = [*expected.findings, expected.began]
+    for column, same in zip(flat(found), columns, strict=True):
         assert np.array_equal(column, same)
 
 
