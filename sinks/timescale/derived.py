@@ -21,9 +21,7 @@ from sinks.timescale.derived_results import (
     MAX_NAME_CHARS,
     Definition,
     compute,
-    moment,
     numbered,
-    or_never,
     read_definitions,
     tell_trouble,
 )
@@ -31,7 +29,7 @@ from sinks.timescale.history import raised
 from sinks.timescale.outbox import copy_messages
 from sinks.timescale.rollups import Level
 from sinks.timescale.session import Connection
-from sinks.timescale.times import timestamp
+from sinks.timescale.times import moment, or_never, timestamp
 from streams.core.aggregate import Aggregates
 from streams.core.batch import NEVER_US
 from streams.core.derived import spans_of

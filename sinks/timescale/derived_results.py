@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +13,7 @@ from schemas.encode import BAD, GOOD, SeriesRef, encode_batch
 from sinks.timescale.copy import read_rows
 from sinks.timescale.rollups import TYPES, Level, decode_rollups, of_rows
 from sinks.timescale.session import Connection
-from sinks.timescale.times import timestamp
-from streams.core.batch import NEVER_US
+from sinks.timescale.times import or_never, timestamp
 from streams.core.derived import (
     NOT_TOLD,
     Key,
@@ -286,11 +285,3 @@ def numbered(
     key = f"{PRODUCER}/{definition.tenant}/{definition.metric}".encode()
     for number, message in enumerate(messages, first):
         yield f"derived/{definition.derived_id}/{number}", key, message
-
-
-def or_never(time_us: int | None) -> int:
-    return NEVER_US if time_us is None else time_us
-
-
-def moment(time_us: int) -> datetime | str:
-    return "-infinity" if time_us == NEVER_US else timestamp(time_us)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import LiteralString
 
 import numpy as np
@@ -17,7 +16,7 @@ from sinks.timescale.copy import Rows, copy_rows, layout, read_rows
 from sinks.timescale.rollups import POINT_TYPES, RELEASED, decode_points
 from sinks.timescale.session import Connection
 from sinks.timescale.slices import read_sliced
-from sinks.timescale.times import timestamp
+from sinks.timescale.times import moment, or_never, timestamp
 from streams.core.batch import NEVER_US
 from streams.core.detect.choice import Choice
 from streams.core.levels import MINUTE_US
@@ -77,7 +76,7 @@ def load_watch(
     """
     name, choice = (partition.topic, partition.number), detecting.choice
     stored = session.execute(_DETECTION, (*name, parameters_of(choice, detecting.most_series))).fetchone()
-    began_us, saved_us = (NEVER_US, NEVER_US) if stored is None else (_or_never(stored[0]), stored[1])
+    began_us, saved_us = (NEVER_US, NEVER_US) if stored is None else (or_never(stored[0]), stored[1])
     begins = stored is None or saved_us < min(kept_us, released_us)
     if begins:
         began_us, saved_us = released_us, NEVER_US
@@ -111,7 +110,7 @@ def save(session: Connection, partition: Partition, watch: Watch, saved: Saved) 
         session.execute(_FORGET, (saved.series.tolist(),))
     if len(saved.series):
         copy_rows(session, _STATES, _encoded(saved))
-    session.execute(_SAVED, (*name, watch.parameters, _mark(watch.began_us), timestamp(saved.all_to_us)))
+    session.execute(_SAVED, (*name, watch.parameters, moment(watch.began_us), timestamp(saved.all_to_us)))
 
 
 def _go_on(session: Connection, partition: Partition, watch: Watch, saved_us: int, released_us: int) -> None:
@@ -148,11 +147,3 @@ def _encoded(saved: Saved) -> Rows:
     rows["series_id"] = saved.series
     rows["state"] = np.ascontiguousarray(saved.states).view(rows.dtype["state"]).ravel()
     return rows
-
-
-def _or_never(time_us: int | None) -> int:
-    return NEVER_US if time_us is None else time_us
-
-
-def _mark(time_us: int) -> datetime | str:
-    return "-infinity" if time_us == NEVER_US else timestamp(time_us)
