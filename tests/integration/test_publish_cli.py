@@ -155,7 +155,8 @@ def test_ctrl_c_sends_what_was_read_and_ends_quietly(stack: Settings, new_topic:
     eventually(lambda: len(read_topic(stack, topic)) == 1, "the reading")
 
     os.kill(program.pid, signal.SIGINT)
-    _, errors = program.communicate(timeout=60)
+    program.wait(timeout=60)  # with its input open: at the end of that it would end by itself
+    _, errors = program.communicate()
 
     assert program.returncode == 130
     assert "Traceback" not in errors
