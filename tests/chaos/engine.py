@@ -26,6 +26,15 @@ FLOWS_AT_LEAST_S = 1.0
 SLOW_S = 15.0
 FLOWS_AFTERWARDS_S = 0.7
 
+LETTERS = """SELECT concat_ws('/', topic, partition, "offset", index) FROM dead_letters"""
+TOLD_OF_EPISODES = "SELECT concat_ws('/', episode, n) FROM anomalies, generate_series(0, revision) AS n"
+ANEW = """
+    SELECT (SELECT count(*) FROM detection
+            WHERE began_at > '-infinity' OR NOT EXISTS (SELECT FROM detector_states))
+         + (SELECT count(*) FROM anomalies WHERE state = 'forgotten')
+"""
+"""Partitions whose detectors began anew or were never saved, and forgotten episodes: without a reason."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -159,7 +168,7 @@ def _check(run: Run, outcome: Outcome) -> None:
         outcome.remarks.append(str(late))
     report = _report(run)
     outcome.found |= run.found | {name: count for name, count in report.faults.items() if count}
-    others = {"behind": _behind(run, report), "untold": _untold(run)}
+    others = {"behind": _behind(run, report), "untold": _untold(run), "anew": run.ask(ANEW)[0][0]}
     outcome.found |= {name: count for name, count in others.items() if count}
     outcome.readings = report.ledgered.readings if report.ledgered else 0
     outcome.records = report.records
@@ -171,9 +180,12 @@ def _check(run: Run, outcome: Outcome) -> None:
 
 
 def _untold(run: Run) -> int:
-    """Return how many dead letters were not told on their topic, or told and are none."""
-    stored = run.ask("""SELECT concat_ws('/', topic, partition, "offset", index) FROM dead_letters""")
-    return len({letter for (letter,) in stored} ^ run.told())
+    """Return how many dead letters and episodes were not told on their topics, or told and are none."""
+    stored = {run.letters_topic: LETTERS, run.anomalies_topic: TOLD_OF_EPISODES}
+    return sum(
+        len({event_id for (event_id,) in run.ask(wanted)} ^ run.told(topic))
+        for topic, wanted in stored.items()
+    )
 
 
 def _report(run: Run) -> Report:

@@ -15,7 +15,8 @@ import sinks.outbox
 import sinks.refresher
 from sinks.judging import ResolvedPart
 from sinks.protocols import Flush, Part, Partition, Progress, SinkUnavailable, Written
-from sinks.timescale import history, sink, transaction
+from sinks.timescale import detectors, history, sink, transaction
+from sinks.timescale.anomalies import load_open
 from sinks.timescale.outbox import Message, mark_sent, next_messages
 from sinks.timescale.rollups import read_levels
 from sinks.timescale.session import connect
@@ -26,7 +27,7 @@ from streams.core.deduplicate import KEPT_FOREVER_US, Deduplicator, Disposition,
 from streams.core.identities import Stored
 from streams.core.partition import PartitionMemory
 from streams.core.rollup import Rollups
-from streams.core.watch import Watch
+from streams.core.watch import Saved, Watch
 from streams.core.watermark import Watermark
 from streams.failpoints import Point, reach
 from streams.transport.chunk import Chunk
@@ -37,6 +38,7 @@ _FORGET_MARKS = """
     WHERE m.series_id = d.series_id AND d.bucket + INTERVAL '1 minute' <= m.released_to
 """
 _IS_WATCHED = "SELECT FROM detection WHERE topic = %s AND partition = %s"
+HOUR_US = 3_600_000_000
 _FORCE = "UPDATE progress SET epoch = %s, next_offset = %s WHERE topic = %s AND partition = %s"
 
 
@@ -139,6 +141,27 @@ def detectors_forgotten() -> None:
         return Watch(detecting.choice, NEVER_US, saved_us=released_us)
 
     _set(history, "load_watch", nothing)
+
+
+def detectors_anew() -> None:
+    """Begin every claim with new detectors, and say so."""
+
+    def anew(session: Any, partition: Partition, detecting: Any, released_us: int, kept_us: int) -> Watch:
+        watch = Watch(detecting.choice, released_us, detecting.most_series)
+        watch.resume(load_open(session, partition), released_us)
+        return watch
+
+    _set(history, "load_watch", anew)
+
+
+def detectors_saved_too_far() -> None:
+    """Say that all are saved for an hour more, whatever is not saved."""
+    save = detectors.save
+
+    def save_all(session: Any, partition: Partition, watch: Watch, saved: Saved) -> None:
+        save(session, partition, watch, saved._replace(all_to_us=saved.all_to_us + HOUR_US))
+
+    _set(detectors, "save", save_all)
 
 
 def late_not_rolled_up() -> None:
@@ -275,6 +298,15 @@ MUTANTS: dict[str, Mutant] = {
         ("rolling-restart",),
         "misdetected",
         detectors_forgotten,
+    ),
+    "detectors-anew": Mutant(
+        "a claim has detectors begin anew", ("rolling-restart",), "anew", detectors_anew
+    ),
+    "detectors-saved-too-far": Mutant(
+        "what is not saved of detectors counts as saved",
+        ("rolling-restart",),
+        "misdetected",
+        detectors_saved_too_far,
     ),
     "late-not-rolled-up": Mutant(
         "marks of late readings are removed, and nothing is computed again",

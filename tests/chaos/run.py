@@ -196,10 +196,10 @@ class Run:
         """Return why partitions are halted."""
         return dict(self.ask("SELECT partition, kind FROM halts"))
 
-    def told(self) -> set[str]:
-        """Return the ids of all dead letters that were told on their topic."""
+    def told(self, topic: str) -> set[str]:
+        """Return the ids of all that was told on a topic."""
         told: set[str] = set()
-        partition = TopicPartition(self.letters_topic, 0, 0)
+        partition = TopicPartition(topic, 0, 0)
         end = self._log.get_watermark_offsets(partition, timeout=10)[1]
         if end == 0:
             return told

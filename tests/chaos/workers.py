@@ -14,7 +14,7 @@ from types import TracebackType
 
 from streams.failpoints import VARIABLE
 from tests.chaos import mutants
-from tests.workers import WorkerProcess
+from tests.workers import WorkerProcess, save_often
 
 BACK_AFTER_S = 0.3
 LOOK_EVERY_S = 0.02
@@ -28,7 +28,11 @@ _JUMPS_S = (0.0, -3_600.0, 86_400.0, -40 * 86_400.0, 5.0)
 
 
 def become(mutant: str) -> None:
-    """Change this process as ``mutant`` says if it is not empty, and its clock as its environment says."""
+    """Change this process as ``mutant`` says if it is not empty, and its clock as its environment says.
+
+    Detectors are saved often: a run is too short for any to be saved otherwise.
+    """
+    save_often()
     if JUMPING_CLOCK in os.environ:
         let_the_clock_jump()
     if mutant:
