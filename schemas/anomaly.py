@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from io import BytesIO
-from typing import Any, cast
+from typing import Any
 
-from fastavro import schemaless_reader, schemaless_writer
-
-from schemas.registry import ANOMALY_V1, SINGLE_OBJECT_PREFIX_BYTES
+from schemas.registry import ANOMALY_V1
 
 
 def encode_anomaly(fields: Mapping[str, Any]) -> bytes:
@@ -17,10 +14,7 @@ def encode_anomaly(fields: Mapping[str, Any]) -> bytes:
     The schema, ``schemas/avro/anomaly.v1.avsc``, says what the fields mean; times are microseconds since
     1970.
     """
-    message = BytesIO()
-    message.write(ANOMALY_V1.prefix)
-    schemaless_writer(message, ANOMALY_V1.parsed, fields)
-    return message.getvalue()
+    return ANOMALY_V1.write(fields)
 
 
 def decode_anomaly(message: bytes) -> dict[str, Any]:
@@ -37,7 +31,4 @@ def decode_anomaly(message: bytes) -> dict[str, Any]:
     >>> decode_anomaly(message)["start"].isoformat()
     '1970-01-01T00:00:00+00:00'
     """
-    if not message.startswith(ANOMALY_V1.prefix):
-        raise ValueError("the message does not begin as one about an episode does")
-    body = BytesIO(message[SINGLE_OBJECT_PREFIX_BYTES:])
-    return cast("dict[str, Any]", schemaless_reader(body, ANOMALY_V1.parsed, None))
+    return ANOMALY_V1.read(message, "one about an episode")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-from typing import Any, cast
+from typing import Any
 
-from fastavro import schemaless_reader, schemaless_writer
-
-from schemas.registry import DEAD_LETTER_V1, SINGLE_OBJECT_PREFIX_BYTES
+from schemas.registry import DEAD_LETTER_V1
 
 
 def encode_dead_letter(
@@ -27,8 +24,6 @@ def encode_dead_letter(
     ``time_ms`` is the record's Kafka timestamp in milliseconds since 1970. The schema,
     ``schemas/avro/dead_letter.v1.avsc``, says what the other fields mean.
     """
-    message = BytesIO()
-    message.write(DEAD_LETTER_V1.prefix)
     fields = {
         "topic": topic,
         "partition": partition,
@@ -40,8 +35,7 @@ def encode_dead_letter(
         "payload": payload,
         "payload_bytes": payload_bytes,
     }
-    schemaless_writer(message, DEAD_LETTER_V1.parsed, fields)
-    return message.getvalue()
+    return DEAD_LETTER_V1.write(fields)
 
 
 def decode_dead_letter(message: bytes) -> dict[str, Any]:
@@ -56,7 +50,4 @@ def decode_dead_letter(message: bytes) -> dict[str, Any]:
     >>> decode_dead_letter(message)["payload"]
     b'hello'
     """
-    if not message.startswith(DEAD_LETTER_V1.prefix):
-        raise ValueError("the message does not begin as a dead letter does")
-    body = BytesIO(message[SINGLE_OBJECT_PREFIX_BYTES:])
-    return cast("dict[str, Any]", schemaless_reader(body, DEAD_LETTER_V1.parsed, None))
+    return DEAD_LETTER_V1.read(message, "a dead letter")

@@ -10,10 +10,13 @@ Source: Apache Avro 1.12 specification, "Single object encoding" and "Schema fin
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from fastavro import schemaless_reader, schemaless_writer
 from fastavro.schema import fingerprint, parse_schema, to_parsing_canonical_form
 
 SINGLE_OBJECT_MARKER = b"\xc3\x01"
@@ -56,6 +59,20 @@ class Schema:
     def prefix(self) -> bytes:
         """The ten bytes that a message of this schema begins with in single-object encoding."""
         return SINGLE_OBJECT_MARKER + self.fingerprint
+
+    def write(self, fields: Mapping[str, Any]) -> bytes:
+        """Return a record as a message in single-object encoding."""
+        message = BytesIO()
+        message.write(self.prefix)
+        schemaless_writer(message, self.parsed, fields)
+        return message.getvalue()
+
+    def read(self, message: bytes, what: str) -> dict[str, Any]:
+        """Return the fields of such a message by name. Raises ValueError where it is not ``what``."""
+        if not message.startswith(self.prefix):
+            raise ValueError(f"the message does not begin as {what} does")
+        body = BytesIO(message[SINGLE_OBJECT_PREFIX_BYTES:])
+        return cast("dict[str, Any]", schemaless_reader(body, self.parsed, None))
 
 
 READING_V1 = Schema.load("reading", 1)

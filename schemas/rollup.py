@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from io import BytesIO
-from typing import Any, cast
+from typing import Any
 
-from fastavro import schemaless_reader, schemaless_writer
-
-from schemas.registry import ROLLUP_V1, SINGLE_OBJECT_PREFIX_BYTES
+from schemas.registry import ROLLUP_V1
 
 
 def encode_rollup(fields: Mapping[str, Any]) -> bytes:
@@ -17,10 +14,7 @@ def encode_rollup(fields: Mapping[str, Any]) -> bytes:
     The schema, ``schemas/avro/rollup.v1.avsc``, says what the fields mean; times are microseconds since
     1970.
     """
-    message = BytesIO()
-    message.write(ROLLUP_V1.prefix)
-    schemaless_writer(message, ROLLUP_V1.parsed, fields)
-    return message.getvalue()
+    return ROLLUP_V1.write(fields)
 
 
 def decode_rollup(message: bytes) -> dict[str, Any]:
@@ -35,7 +29,4 @@ def decode_rollup(message: bytes) -> dict[str, Any]:
     >>> decode_rollup(message)["time"].isoformat()
     '1970-01-01T00:00:00+00:00'
     """
-    if not message.startswith(ROLLUP_V1.prefix):
-        raise ValueError("the message does not begin as a rollup does")
-    body = BytesIO(message[SINGLE_OBJECT_PREFIX_BYTES:])
-    return cast("dict[str, Any]", schemaless_reader(body, ROLLUP_V1.parsed, None))
+    return ROLLUP_V1.read(message, "a rollup")
